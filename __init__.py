@@ -1,0 +1,1 @@
+"""Agents that look twice before they call a tool."""
