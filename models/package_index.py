@@ -20,8 +20,8 @@ _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
 _MAX_PAGE_BYTES = 8 << 20
 
 
-class IndexPageError(Exception):
-    """The index has no such file, or answers with something else; the message says what."""
+class PackageIndexError(Exception):
+    """The index cannot be used, has no such file, or makes no sense; the message says what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,17 @@ class IndexSettings:
     """File of the certificates to trust, or None for the usual ones."""
 
     def verify(self) -> ssl.SSLContext | bool:
-        """Returns what `httpx` takes as ``verify``."""
-        return ssl.create_default_context(cafile=self.cert) if self.cert else True
+        """Returns what `httpx` takes as ``verify``.
+
+        Raises:
+            PackageIndexError: the certificates cannot be read.
+        """
+        try:
+            return ssl.create_default_context(cafile=self.cert) if self.cert else True
+        except OSError as error:
+            raise PackageIndexError(
+                f"pip's certificates {self.cert} cannot be read ({error.strerror or error})"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,27 +86,27 @@ async def find_file(client: httpx.AsyncClient, index: str, *, package: str, file
     """Returns the link to a package's file, from the index's page in JSON or HTML (PEP 503, PEP 691).
 
     Raises:
-        IndexPageError: there is no such package or file, or the page makes no sense.
+        PackageIndexError: there is no such package or file, or the page makes no sense.
         httpx.HTTPError: the index cannot be reached.
     """
     url = f"{index.rstrip('/')}/{package}/"
     async with client.stream("GET", url, headers={"Accept": _ACCEPT}) as reply:
         if reply.status_code != httpx.codes.OK:
-            raise IndexPageError(f"HTTP {reply.status_code} for package {package}")
+            raise PackageIndexError(f"HTTP {reply.status_code} for package {package}")
         page = bytearray()
         async for chunk in reply.aiter_bytes():
             page += chunk
             if len(page) > _MAX_PAGE_BYTES:
-                raise IndexPageError(f"endless page for package {package}")
+                raise PackageIndexError(f"endless page for package {package}")
     parse = (
         _links_from_json if "json" in reply.headers.get("Content-Type", "") else _links_from_html
     )
     try:
         links = parse(page.decode())
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise IndexPageError(f"unreadable page for package {package}: {error!r}") from None
+        raise PackageIndexError(f"unreadable page for package {package}: {error!r}") from None
     if file not in links:
-        raise IndexPageError(f"no file {file} in package {package}")
+        raise PackageIndexError(f"no file {file} in package {package}")
     found = links[file]
     return FileLink(url=urljoin(str(reply.url), found.url), sha256=found.sha256, size=found.size)
 
