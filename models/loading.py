@@ -1,0 +1,40 @@
+"""From a model's name to a model."""
+
+from __future__ import annotations
+
+from ..core import MissingModelError, UsageError
+from .base import Model
+from .openai import OpenAIModel
+
+
+async def load_model(name: str) -> Model:
+    """Returns the model of that name.
+
+    ``hf:NAME`` is a model for this machine: a name of the catalog, a folder, or a name at the model hub, optionally
+    with ``:nf4``, ``:int8`` or ``:bf16`` at its end. ``openai:MODEL@URL`` is one behind an OpenAI-compatible server.
+
+    Raises:
+        UsageError: no such kind of name.
+        MissingModelError: the packages or the weights are not here; says how to get them.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "hf" and rest:
+        return await _load_hf(rest)
+    if kind == "openai":
+        model, _, url = rest.rpartition("@")
+        if model and url:
+            return OpenAIModel(model, base_url=url)
+    raise UsageError(f"model {name!r}: write hf:NAME or openai:MODEL@URL")
+
+
+async def _load_hf(name: str) -> Model:
+    try:
+        from .hf import HFModel  # heavy and optional: torch, transformers
+    except ImportError as error:
+        raise MissingModelError(
+            f"hf:{name} needs packages that are not here ({error.name or error}); pip install 'toolverifier[hf]'"
+        ) from None
+    bare, _, quantization = name.rpartition(":")
+    if bare and quantization in ("nf4", "int8", "bf16"):
+        return await HFModel.load(bare, quantization=quantization)
+    return await HFModel.load(name)
