@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import importlib
 import inspect
 import re
@@ -13,6 +13,7 @@ from typing import Any
 from ..core import Problem
 from .http import bind_http
 from .spec import ToolSpec
+from .threads import run_in_thread
 from .tool import Run
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -115,15 +116,8 @@ def _python_run(function: Callable[..., Any]) -> Run:
 
         return run_async
 
-    def call(arguments: dict[str, Any]) -> Any:
-        try:
-            return function(**arguments)
-        except StopIteration as error:
-            # A future cannot carry it: the awaiting task would never wake.
-            raise RuntimeError(f"StopIteration: {error}") from error
-
-    async def run_in_thread(arguments: dict[str, Any]) -> Any:
-        value = await asyncio.to_thread(call, arguments)
+    async def run_sync(arguments: dict[str, Any]) -> Any:
+        value = await run_in_thread(functools.partial(function, **arguments))
         return await value if inspect.isawaitable(value) else value
 
-    return run_in_thread
+    return run_sync

@@ -7,7 +7,6 @@ add credentials from ``.netrc``, keep cookies, and log every URL with the secret
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ipaddress
 import socket
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ..core import ToolError
+from .threads import run_in_thread
 
 if TYPE_CHECKING:
     import ssl
@@ -89,8 +89,8 @@ def literal_address(host: str) -> Address | None:
 
 async def resolve(host: str, port: int) -> list[str]:
     """Asks the system for the host's addresses, without blocking the event loop."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await run_in_thread(ask)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
