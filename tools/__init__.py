@@ -1,1 +1,23 @@
-"""."""
+"""Tools: their specs, how they are made and checked, and how their calls are carried out."""
+
+from .arguments import argument_problems
+from .execution import Approve, execute
+from .function import tool
+from .parsing import parse_call
+from .spec import Demonstration, Effect, ToolSpec
+from .tool import Run, Tool
+from .toolset import Toolset
+
+__all__ = [
+    "Approve",
+    "Demonstration",
+    "Effect",
+    "Run",
+    "Tool",
+    "ToolSpec",
+    "Toolset",
+    "argument_problems",
+    "execute",
+    "parse_call",
+    "tool",
+]
