@@ -24,7 +24,7 @@ def _adapter(record_type: type[Any]) -> TypeAdapter[Any]:
 
 def to_json(record: Any) -> dict[str, Any]:
     """Returns the record as plain JSON data with its ``schema_version``."""
-    data = _adapter(type(record)).dump_python(record, mode="json")
+    data = _adapter(type(record)).dump_python(record, mode="json")  # type: ignore[arg-type]
     return {"schema_version": SCHEMA_VERSION, **data}
 
 
@@ -39,7 +39,7 @@ def from_json(record_type: type[Record], data: dict[str, Any]) -> Record:
         raise UsageError(f"schema_version is {version!r}, this release reads {SCHEMA_VERSION}")
     fields = {key: value for key, value in data.items() if key != "schema_version"}
     try:
-        record: Record = _adapter(record_type).validate_python(fields)
+        record: Record = _adapter(record_type).validate_python(fields)  # type: ignore[arg-type]
     except ValidationError as error:
         raise UsageError(f"not a {record_type.__name__}: {error}") from None
     return record
