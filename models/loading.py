@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ..core import MissingModelError, UsageError
 from .base import Model
 from .openai import OpenAIModel
+
+_QUANTIZATIONS: dict[str, Literal["bf16", "nf4", "int8"]] = {
+    "bf16": "bf16",
+    "int8": "int8",
+    "nf4": "nf4",
+}
 
 
 async def load_model(name: str) -> Model:
     """Returns the model of that name.
 
     ``hf:NAME`` is a model for this machine: a name of the catalog, a folder, or a name at the model hub, optionally
-    with ``:nf4``, ``:int8`` or ``:bf16`` at its end. ``openai:MODEL@URL`` is one behind an OpenAI-compatible server.
+    with ``#nf4``, ``#int8`` or ``#bf16`` at its end. ``openai:MODEL@URL`` is one behind an OpenAI-compatible server.
 
     Raises:
         UsageError: no such kind of name.
@@ -34,7 +42,7 @@ async def _load_hf(name: str) -> Model:
         raise MissingModelError(
             f"hf:{name} needs packages that are not here ({error.name or error}); pip install 'toolverifier[hf]'"
         ) from None
-    bare, _, quantization = name.rpartition(":")
-    if bare and quantization in ("nf4", "int8", "bf16"):
-        return await HFModel.load(bare, quantization=quantization)
+    bare, _, ending = name.rpartition("#")
+    if bare and ending in _QUANTIZATIONS:
+        return await HFModel.load(bare, quantization=_QUANTIZATIONS[ending])
     return await HFModel.load(name)

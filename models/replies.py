@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..core import ModelError, Usage
-from .shapes import shorten
+from ..tools.json_text import shortened
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
 LogProbability = Annotated[float, Field(allow_inf_nan=False)]
@@ -184,5 +184,5 @@ def read_as(kind: type[Expected], reply: Any, *, what: str) -> Expected:
             place = ".".join(str(part) for part in first["loc"]) or "the whole"
             problem = f"{place}: {first['msg']}"
         raise ModelError(
-            f"{what}: the answer is not what this interface promises: {shorten(problem)}"
+            f"{what}: the answer is not what this interface promises: {shortened(problem, limit=200)}"
         ) from None

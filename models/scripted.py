@@ -184,7 +184,7 @@ class ScriptedModel:
                 return self._scores(item)
             if isinstance(self._scores, Mapping):
                 return self._scores[item.continuation]
-            assert isinstance(self._scores, tuple)  # noqa: S101 - the last of the three kinds
+            assert isinstance(self._scores, tuple)
             return self._scores[place]
         except LookupError:
             raise ModelError(

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from ..core import ModelError, UsageError
+from ..tools.json_text import shortened
 from .retry import RetryPolicy, TryAgain, retried, retry_after_s
-from .shapes import shorten
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 """Longer replies are refused; the longest honest ones hold log probabilities of long prompts."""
@@ -198,7 +198,9 @@ class Server:
         if status == 200:
             return
         said = self._without_key(" ".join(data[:2000].decode("utf-8", "replace").split()))
-        reason = f"the server answered {status}" + (f": {shorten(said)}" if said else "")
+        reason = f"the server answered {status}" + (
+            f": {shortened(said, limit=300)}" if said else ""
+        )
         if status in _PASSING or status >= 500:
             raise TryAgain(reason, after_s=retry_after_s(response.headers.get("Retry-After")))
         if 300 <= status < 400:
@@ -247,7 +249,7 @@ def _decoded(data: bytes, what: str) -> Any:
     try:
         return json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        start = shorten(data[:200].decode("utf-8", "replace"), 80)
+        start = data[:60].decode("utf-8", "replace")
         raise ModelError(f"{what}: the answer is not JSON ({error}); it starts {start!r}") from None
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
-import jsonschema
-from referencing import Registry
+from jsonschema.exceptions import best_match
+from referencing.exceptions import Unresolvable
 
 from ..core import UsageError
+from ..tools.json_text import JsonError, decode, path_to, shown
+from ..tools.validator import (
+    TooComplexError,
+    draft_of,
+    metaschema_violations,
+    validator_of,
+    violations,
+)
 from .base import GenerateConfig, Shape
 
 
@@ -22,14 +28,15 @@ def check_shape(shape: Shape) -> None:
     if isinstance(shape, tuple) and (not shape or "" in shape):
         raise UsageError(f"shape {shape!r}: give at least one choice, and none that is empty")
     if isinstance(shape, Mapping):
-        try:
-            jsonschema.validators.validator_for(
-                shape, jsonschema.Draft202012Validator
-            ).check_schema(dict(shape))
-        except jsonschema.SchemaError as error:
+        draft = draft_of(dict(shape))
+        if draft is None:
             raise UsageError(
-                f"shape: no JSON Schema at {error.json_path}: {error.message}"
-            ) from None
+                f"shape: $schema is {shape['$schema']!r}; draft 2020-12 and 7 are read"
+            )
+        error = best_match(metaschema_violations(dict(shape), draft))
+        if error is not None:
+            place = path_to("$", *error.absolute_path)
+            raise UsageError(f"shape: no JSON Schema at {place}: {error.message}")
 
 
 def misfit(text: str, shape: Shape) -> str | None:
@@ -37,37 +44,19 @@ def misfit(text: str, shape: Shape) -> str | None:
     if shape is None:
         return None
     if isinstance(shape, tuple):
-        return None if text in shape else f"{shorten(text)!r} is none of {list(shape)!r}"
+        return None if text in shape else f"{shown(text)} is none of {shown(shape, limit=200)}"
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        return f"{shorten(text)!r} is not JSON: {error}"
-    return _invalid(value, shape)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _invalid(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """Returns what is wrong with the value. The empty registry keeps remote references from being fetched."""
-    kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
-    registry: Registry[Any] = Registry()
-    try:
-        error = jsonschema.exceptions.best_match(
-            kind(dict(schema), registry=registry).iter_errors(value)
-        )
-    except Exception as failure:  # a reference that leads nowhere or in a circle; jsonschema has no one type for it
-        return f"the schema cannot be followed: {shorten(str(failure))}"
-    return None if error is None else f"{error.json_path}: {shorten(error.message)}"
+        error = best_match(violations(validator_of(dict(shape)), decode(text)))
+    except JsonError as problem:
+        return f"{shown(text)} is {problem}"
+    except (Unresolvable, TooComplexError, RecursionError) as problem:
+        return f"the schema cannot be followed: {problem}"
+    if error is None:
+        return None
+    return f"{path_to('$', *error.absolute_path)}: {shown(error.message, limit=200)}"
 
 
 def cut_at_stop(text: str, config: GenerateConfig) -> tuple[str, bool]:
     """Returns the text before the first stop string, and whether there was one."""
     places = [place for stop in config.stop if stop and (place := text.find(stop)) >= 0]
     return (text[: min(places)], True) if places else (text, False)
-
-
-def shorten(text: str, limit: int = 200) -> str:
-    """Returns the text, cut with an ellipsis where it is longer than `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
