@@ -75,7 +75,7 @@ def _found(text: str) -> tuple[tuple[Place, str], ...]:
         named = shown(schema["$schema"])
         return ((("$schema",), f"{named} is not read; draft 2020-12 and draft 7 are"),)
     try:
-        found = list(_against_metaschema(schema, draft))
+        found = _against_metaschema(schema, draft)
         if not found:
             found = [
                 *_at_top(schema),
@@ -90,12 +90,12 @@ def _found(text: str) -> tuple[tuple[Place, str], ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _against_metaschema(schema: dict[str, Any], draft: str) -> Iterator[tuple[Place, str]]:
-    for error in metaschema_violations(schema, draft):
-        yield (
-            tuple(error.absolute_path),
-            f"not a valid schema: {shortened(error.message, limit=200)}",
-        )
+def _against_metaschema(schema: dict[str, Any], draft: str) -> list[tuple[Place, str]]:
+    found = [
+        (tuple(error.absolute_path), f"not a valid schema: {shortened(error.message, limit=200)}")
+        for error in metaschema_violations(schema, draft)
+    ]
+    return sorted(found, key=lambda item: ([str(key) for key in item[0]], item[1]))
 
 
 def _at_top(schema: dict[str, Any]) -> Iterator[tuple[Place, str]]:
