@@ -141,6 +141,9 @@ def _url_problems(spec: ToolSpec, url: Any, *, path: str, allow_private: bool) -
         return [
             Problem(path=path, message=f"{short(url)} is not a URL; white space is written %20")
         ]
+    if re.match(r"[^/?#]*(//)?[^/?#]*[{}$\\]", url):
+        message = "scheme, host and port are fixed; placeholders stand in path and query only"
+        return [Problem(path=path, message=message)]
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -150,8 +153,6 @@ def _url_problems(spec: ToolSpec, url: Any, *, path: str, allow_private: bool) -
     messages = []
     if parts.scheme not in ("http", "https") or not host:
         messages.append(f"{url!r} does not begin with http:// or https:// and a host")
-    if re.search(r"[{}$\\]", parts.scheme + parts.netloc):
-        messages.append("host and port are fixed; placeholders stand in path and query only")
     if "@" in parts.netloc:
         messages.append("the URL holds a user name; use an Authorization header with ${env:NAME}")
     if parts.fragment:

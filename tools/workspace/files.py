@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import mimetypes
 import os
 import stat
 from datetime import UTC, datetime
@@ -23,9 +22,6 @@ MAX_SHOWN_LINES = 50
 MAX_SHOWN_CHARS = 100_000
 _SHOWN_LINE_CHARS = 200
 _BLOCK_BYTES = 1 << 20
-
-# Of its own, because the module's shared table also takes in what the machine has installed.
-_TYPES = mimetypes.MimeTypes()
 
 _PATH = {
     "type": "string",
@@ -97,7 +93,7 @@ def file_tools(folder: Folder) -> list[Tool]:
         ),
         reading_tool(
             over.file_info,
-            "Tells the size in bytes, the type and the time of the last change of one file, without its contents.",
+            "Tells the size in bytes, the kind (text, binary or folder) and the time of the last change of one file, not its contents.",
             path=_PATH,
         ),
         reading_tool(
@@ -187,9 +183,7 @@ class FileTools:
             return f"{path} is a folder, {modified}."
         with self._folder.open(path) as file:
             kind = "binary" if b"\0" in file.read(_BLOCK_BYTES) else "text"
-        guessed = _TYPES.guess_type(path)[0]
-        kind += f" file ({guessed})" if guessed else " file"
-        return f"{path} is a {kind} of {_count(status.st_size, 'byte')}, {modified}."
+        return f"{path} is a {kind} file of {_count(status.st_size, 'byte')}, {modified}."
 
     def count_lines(self, path: str) -> str:
         """Counts lines; a last line without a line break is one too."""
@@ -255,7 +249,7 @@ def _check_size(file: BinaryIO, path: str, max_bytes: int) -> None:
 
 
 def _binary(path: str) -> str:
-    return f"{path!r} is a binary file and has no text; file_info tells its size and type"
+    return f"{path!r} is a binary file and has no text; file_info tells its size"
 
 
 def _instant(seconds: float) -> str:

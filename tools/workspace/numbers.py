@@ -20,7 +20,7 @@ def exact(value: float) -> Fraction:
         ToolError: the value is infinite, or no number.
     """
     try:
-        return bounded(Fraction(repr(value)))
+        return bounded(Fraction(value if isinstance(value, int) else repr(value)))
     except ValueError:
         raise ToolError(f"{value!r} is not a number") from None
 
