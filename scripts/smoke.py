@@ -43,14 +43,14 @@ def prefer_oslo_now(item: ScoreItem) -> float:
 def main() -> None:
     """Runs a request over a JSON tool file and checks what came of it."""
     here = Path(toolverifier.__file__).parent
-    if here.is_relative_to(Path(__file__).resolve().parent.parent / "core"):
+    if (here / "pyproject.toml").exists():
         sys.exit(f"the checkout was imported, not the installed package: {here}")
     if not importlib.resources.files("toolverifier").joinpath("py.typed").is_file():
         sys.exit("py.typed is missing from the package")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tools.json"
         path.write_text(json.dumps(TOOLS))
-        model = FunctionModel(lambda *_: '{"city": "Oslo"}', score=prefer_oslo_now)
+        model = FunctionModel(lambda *_: '"Oslo"', score=prefer_oslo_now)
         agent = Agent(model, tools=Toolset.from_json(path), execute=False)
         trajectory = agent.run_sync("What is the weather in Oslo right now?")
     calls = [(call.name, call.arguments) for call in trajectory.calls]
