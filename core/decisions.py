@@ -26,7 +26,9 @@ class Distribution:
 
     def __post_init__(self) -> None:
         if not self.options or len(self.options) != len(self.probabilities):
-            raise ValueError(f"{len(self.options)} options, {len(self.probabilities)} probabilities")
+            raise ValueError(
+                f"{len(self.options)} options, {len(self.probabilities)} probabilities"
+            )
         if min(self.probabilities) < 0 or abs(sum(self.probabilities) - 1) > 1e-6:
             raise ValueError(f"not a distribution: {self.probabilities!r}")
 

@@ -10,10 +10,10 @@ from .messages import ToolCall, ToolResult
 from .usage import Usage
 
 StopReason = Literal[
-    "answered", "called", "no_tool", "needs_input", "rejected", "limit", "cancelled"
+    "answered", "called", "no_tool", "needs_input", "rejected", "limit", "cancelled", "failed"
 ]
 """Why a run ended. ``called``: the caller runs the calls. ``needs_input``: the answer is a question to the user.
-``rejected``: a call was not approved."""
+``rejected``: a call was not approved. ``failed``: the model failed; such a trajectory is carried by a `RunError`."""
 
 
 @dataclass(frozen=True, kw_only=True)

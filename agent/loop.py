@@ -1,0 +1,179 @@
+"""The loop: decide the tool, decide its arguments, call, record, until an answer or a stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..core import Step, ToolCall, Trajectory, gather_bounded
+from ..models import GenerateConfig
+from ..tools import execute
+from .events import ArgumentsDecided, CallFinished, CallStarted, Planned, ToolDecided
+from .plan import split_request
+from .prompts import answer_prompt, render_results
+
+if TYPE_CHECKING:
+    from .agent import Agent
+    from .run import Run
+
+_MAX_SIDE_BY_SIDE = 8
+_MAX_ATTEMPTS = 2
+"""Decisions for one part, the first included: what a failure says is often what was missing."""
+_MAX_RESULT_CHARS = 4000
+"""Of each result, in what the model reads."""
+_ANSWER = GenerateConfig(max_tokens=256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of the request that waits for its call."""
+
+    text: str
+    context: str
+    """What is known from before the run and from other parts."""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a part: its step, and what a call lacks."""
+
+    part: Part
+    step: Step
+    missing: tuple[str, ...] = ()
+    """Required arguments that nothing gives."""
+
+
+async def run_loop(agent: Agent, run: Run, *, context: str) -> Trajectory:
+    """Serves the request part by part; parts that do not wait for each other go side by side."""
+    texts, usage = await split_request(run.request, model=agent.model)
+    run.usage += usage
+    run.emit(Planned(parts=texts))
+    waiting = [Part(text=text, context=context) for text in texts]
+    while waiting:
+        room = run.room()
+        if not room:
+            return run.finish("limit")
+        wave, waiting = waiting[:room], waiting[room:]
+        outcomes = await gather_bounded(
+            wave, lambda part: decide(agent, run, part), limit=_MAX_SIDE_BY_SIDE
+        )
+        if not run.steps and len(texts) > 1 and any(map(_found_no_tool, outcomes)):
+            # What was taken apart may be one task after all, so it is looked at as a whole.
+            run.record(outcome.step for outcome in outcomes)
+            waiting = [Part(text=run.request, context=context)]
+            continue
+        outcomes = await gather_bounded(
+            outcomes, lambda outcome: call(agent, run, outcome), limit=_MAX_SIDE_BY_SIDE
+        )
+        run.record(outcome.step for outcome in outcomes)
+        if any(_was_rejected(outcome) for outcome in outcomes):
+            return run.finish("rejected")
+        if any(outcome.step.call and not outcome.step.result for outcome in outcomes):
+            return run.finish("called")
+        lacking = [outcome for outcome in outcomes if outcome.missing]
+        if lacking and not any(outcome.step.result for outcome in outcomes):
+            return run.finish("needs_input", ask(agent, lacking))
+        known = "\n".join(filter(None, [context, render_results(run.results, _MAX_RESULT_CHARS)]))
+        again = [outcome.part for outcome in outcomes if _may_go_on(agent, outcome)]
+        waiting = [
+            replace(part, context=known, attempt=part.attempt + 1) for part in again
+        ] + waiting
+    if not run.results:
+        return run.finish("no_tool")
+    return run.finish("answered", await answer(agent, run))
+
+
+async def decide(agent: Agent, run: Run, part: Part) -> Outcome:
+    """Decides the tool and then its arguments."""
+    started = time.perf_counter()
+    chosen = await agent.tool_decider.decide(part.text, agent.toolset.specs)
+    run.usage += chosen.usage
+    run.emit(ToolDecided(part=part.text, decision=chosen))
+    step = Step(
+        request=part.text,
+        candidates=chosen.candidates,
+        verdicts=chosen.verdicts,
+        left_out=chosen.left_out,
+        usage=chosen.usage,
+    )
+    tool = agent.toolset.get(chosen.tool) if chosen.tool else None
+    if tool is None:
+        return Outcome(part=part, step=replace(step, seconds=time.perf_counter() - started))
+    filled = await agent.argument_decider.decide(part.text, tool.spec, context=part.context)
+    run.usage += filled.usage
+    run.emit(ArgumentsDecided(part=part.text, tool=tool.spec.name, decision=filled))
+    best, *others = step.candidates
+    step = replace(
+        step,
+        candidates=(replace(best, arguments=filled.arguments), *others),
+        arguments=filled.decisions,
+        left_out=(*step.left_out, *filled.left_out),
+        usage=step.usage + filled.usage,
+        seconds=time.perf_counter() - started,
+    )
+    if not filled.missing:
+        name, arguments = tool.spec.name, filled.arguments
+        step = replace(step, call=ToolCall(id=run.new_call_id(), name=name, arguments=arguments))
+    return Outcome(part=part, step=step, missing=filled.missing)
+
+
+async def call(agent: Agent, run: Run, outcome: Outcome) -> Outcome:
+    """Makes the decided call, where there is one and the agent is the one to make it."""
+    made = outcome.step.call
+    tool = agent.toolset.get(made.name) if made else None
+    if made is None or tool is None or tool.run is None or not agent.execute:
+        return outcome
+    started = time.perf_counter()
+    run.emit(CallStarted(call=made))
+    result = await execute(
+        agent.toolset,
+        made,
+        approve=agent.approve,
+        timeout_s=agent.tool_timeout_s,
+        max_output_chars=agent.max_output_chars,
+    )
+    run.emit(CallFinished(call=made, result=result))
+    seconds = outcome.step.seconds + time.perf_counter() - started
+    return replace(outcome, step=replace(outcome.step, result=result, seconds=seconds))
+
+
+def ask(agent: Agent, lacking: Sequence[Outcome]) -> str:
+    """Returns one question to the user for everything that is missing."""
+    lines = []
+    for outcome in lacking:
+        tool = agent.toolset.get(outcome.step.candidates[0].name)
+        assert tool is not None  # noqa: S101 - it was decided among the toolset's
+        for name in outcome.missing:
+            description = tool.spec.properties[name].get("description", "")
+            lines.append(f"{name} ({description.rstrip('.')})" if description else name)
+    return f"Please tell me: {'; '.join(dict.fromkeys(lines))}."
+
+
+async def answer(agent: Agent, run: Run) -> str:
+    """Returns the answer to the request from all results."""
+    prompt = answer_prompt(run.request, run.results, max_chars=_MAX_RESULT_CHARS)
+    output = await agent.model.generate(prompt, config=_ANSWER)
+    run.usage += output.usage
+    return output.text.strip()
+
+
+def _found_no_tool(outcome: Outcome) -> bool:
+    return outcome.step.call is None and not outcome.missing
+
+
+def _was_rejected(outcome: Outcome) -> bool:
+    return outcome.step.result is not None and outcome.step.result.error == "rejected"
+
+
+def _may_go_on(agent: Agent, outcome: Outcome) -> bool:
+    """Whether the part gets another decision: it lacked something, or a call that changes nothing failed."""
+    if outcome.part.attempt >= _MAX_ATTEMPTS:
+        return False
+    if outcome.missing:
+        return True
+    result = outcome.step.result
+    tool = agent.toolset.get(result.name) if result and result.error else None
+    return tool is not None and tool.spec.effect == "read"

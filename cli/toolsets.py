@@ -1,0 +1,52 @@
+"""The `--tools` option: from a word on the command line to a toolset."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..core import UsageError
+from ..tools import Tool, Toolset, workspace
+
+TOOLS_HELP = (
+    "workspace:DIR, a FILE.json, or MODULE:NAME (a toolset or a list of tools); may be repeated."
+)
+
+
+def load_toolset(sources: Iterable[str]) -> Toolset:
+    """Returns one toolset from all the sources.
+
+    Raises:
+        UsageError: a source is not there or not one of the kinds.
+        ToolLibraryError: a library has problems, or names collide.
+    """
+    return Toolset.combine(*(_load(source) for source in sources))
+
+
+def _load(source: str) -> Toolset:
+    kind, _, rest = source.partition(":")
+    if kind == "workspace":
+        return workspace(rest or ".")
+    if source.endswith(".json"):
+        return Toolset.from_json(Path(source))
+    if rest and all(part.isidentifier() for part in kind.split(".")):
+        return _from_module(kind, rest)
+    raise UsageError(f"--tools {source!r}: expected {TOOLS_HELP}")
+
+
+def _from_module(module_name: str, name: str) -> Toolset:
+    sys.path.insert(0, "")  # modules in the current folder, as `python -m` finds them
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UsageError(f"--tools {module_name}:{name}: {error}") from None
+    finally:
+        sys.path.remove("")
+    found = getattr(module, name, None)
+    if found is None:
+        raise UsageError(f"--tools {module_name}:{name}: the module has no {name!r}")
+    if isinstance(found, Toolset):
+        return found
+    return Toolset([found] if isinstance(found, Tool) or callable(found) else found)

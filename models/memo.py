@@ -1,0 +1,57 @@
+"""A wrapper that remembers scores, for items that come again and again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from ..core import Usage
+from .base import GenerateConfig, Model, ModelOutput, Prompt, ScoreItem, Scores, Shape
+
+
+class MemoModel:
+    """Scores each item once and remembers it; the least recently used go first.
+
+    Made for priors: scores under an empty request, which depend on the tool library alone. What is remembered costs
+    no tokens.
+    """
+
+    def __init__(self, model: Model, *, max_items: int = 20_000) -> None:
+        self._model = model
+        self._max_items = max_items
+        self._known: OrderedDict[ScoreItem, tuple[float, int]] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """The wrapped model's name."""
+        return self._model.name
+
+    async def generate(
+        self, prompt: Prompt, *, shape: Shape = None, config: GenerateConfig = GenerateConfig()
+    ) -> ModelOutput:
+        """Passes on; generated text is not remembered."""
+        return await self._model.generate(prompt, shape=shape, config=config)
+
+    async def score(self, items: Sequence[ScoreItem]) -> Scores:
+        """Returns remembered scores, and asks the wrapped model for the others in one call."""
+        found = {item: self._known[item] for item in items if item in self._known}
+        missing = [item for item in dict.fromkeys(items) if item not in found]
+        usage = Usage()
+        if missing:
+            scores = await self._model.score(missing)
+            usage = scores.usage
+            found |= zip(missing, zip(scores.values, scores.tokens, strict=True), strict=True)
+        for item in items:
+            self._known[item] = found[item]
+            self._known.move_to_end(item)
+        while len(self._known) > self._max_items:
+            self._known.popitem(last=False)
+        return Scores(
+            values=tuple(found[item][0] for item in items),
+            tokens=tuple(found[item][1] for item in items),
+            usage=usage,
+        )
+
+    async def aclose(self) -> None:
+        """Closes the wrapped model."""
+        await self._model.aclose()

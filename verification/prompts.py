@@ -1,0 +1,150 @@
+"""Every prompt of a decision, and the functions that render them.
+
+What is stable (instructions, tools in a fixed order) stands first and the request last, so that a prefix
+cache serves all requests to one library. A tool's own prompt (`channel`) does not depend on the request at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import Message
+from ..tools import ToolSpec
+
+NONE = "none"
+"""Name of the candidate that stands for "no tool fits"."""
+
+CHANNEL_SYSTEM = "You write user requests."
+CHANNEL_TOOL = "Tool: {name}\nDescription: {description}\n{arguments}Write a user request that needs this tool."
+CHANNEL_NONE = (
+    "Write a user request to an assistant that none of its tools can serve: small talk, a question of general "
+    "knowledge, or something that it has no tool for."
+)
+
+DIRECT_SYSTEM = (
+    "You choose the one tool that serves the user's request. Answer with the tool's name and nothing else.\n\n"
+    "Tools:\n{tools}\n- none: No tool in this list serves the request."
+)
+
+PAIR_SYSTEM = (
+    "You decide which of two tools serves the user's request. Answer with A or B and nothing else.\n\n"
+    "A: {first}\nB: {second}"
+)
+NONE_DESCRIPTION = (
+    "none - The request needs no tool, or a tool that is neither described here nor like those."
+)
+
+LABEL_SYSTEM = (
+    "You choose the one tool that serves the user's request. Answer with its letter and nothing else.\n\n"
+    "Tools:\n{tools}"
+)
+
+ARGUMENTS_SYSTEM = (
+    "You fill in the arguments of a tool call from the user's request, as JSON. Copy values from the request. "
+    "An argument that the request does not give is null.\n\n"
+    "Tool: {name}\nDescription: {description}\nArguments:\n{arguments}"
+)
+ARGUMENTS_CONTEXT = "{request}\n\nWhat is known so far:\n{context}"
+
+TEMPLATES = {
+    "channel": f"{CHANNEL_SYSTEM}\n{CHANNEL_TOOL}\n{CHANNEL_NONE}",
+    "direct": DIRECT_SYSTEM,
+    "pair": f"{PAIR_SYSTEM}\n{NONE_DESCRIPTION}",
+    "label": LABEL_SYSTEM,
+    "arguments": f"{ARGUMENTS_SYSTEM}\n{ARGUMENTS_CONTEXT}",
+}
+"""Template of every prompt by the name of what it serves."""
+
+
+def template_hash(template: str) -> str:
+    """Returns the first 12 hex digits of the template's SHA-256, by which a trajectory names it."""
+    return hashlib.sha256(template.encode()).hexdigest()[:12]
+
+
+def one_line(text: str) -> str:
+    """Returns the text with every run of white space as one blank."""
+    return " ".join(text.split())
+
+
+def describe(tool: ToolSpec | None) -> str:
+    """Returns a tool, or "none", as one line for a list."""
+    if tool is None:
+        return NONE_DESCRIPTION
+    return f"{tool.name} - {one_line(tool.description)}"
+
+
+def channel_prompt(tool: ToolSpec | None) -> tuple[Message, ...]:
+    """Returns the prompt after which the user's request is the assistant's turn."""
+    if tool is None:
+        content = CHANNEL_NONE
+    else:
+        names = ", ".join(tool.properties)
+        content = CHANNEL_TOOL.format(
+            name=tool.name,
+            description=one_line(tool.description),
+            arguments=f"Arguments: {names}\n" if names else "",
+        )
+    return (
+        Message(role="system", content=CHANNEL_SYSTEM),
+        Message(role="user", content=content),
+    )
+
+
+def direct_prompt(tools: Sequence[ToolSpec], request: str) -> tuple[Message, ...]:
+    """Returns the prompt after which a tool's name is the assistant's turn."""
+    lines = "\n".join(f"- {tool.name}: {one_line(tool.description)}" for tool in tools)
+    return (
+        Message(role="system", content=DIRECT_SYSTEM.format(tools=lines)),
+        Message(role="user", content=request),
+    )
+
+
+def pair_prompt(
+    first: ToolSpec | None, second: ToolSpec | None, request: str
+) -> tuple[Message, ...]:
+    """Returns the prompt after which ``A`` or ``B`` is the assistant's turn."""
+    content = PAIR_SYSTEM.format(first=describe(first), second=describe(second))
+    return (Message(role="system", content=content), Message(role="user", content=request))
+
+
+def label_prompt(
+    labelled: Sequence[tuple[str, ToolSpec | None]], request: str
+) -> tuple[Message, ...]:
+    """Returns the prompt after which one of the labels is the assistant's turn."""
+    lines = "\n".join(f"{label}: {describe(tool)}" for label, tool in labelled)
+    return (
+        Message(role="system", content=LABEL_SYSTEM.format(tools=lines)),
+        Message(role="user", content=request),
+    )
+
+
+def arguments_prompt(tool: ToolSpec, request: str, context: str, begun: str) -> tuple[Message, ...]:
+    """Returns the prompt in which the assistant's turn has begun with `begun`, the JSON text so far."""
+    lines = "\n".join(
+        f"- {name} ({_type_text(schema)}{', required' if name in tool.required else ''})"
+        f"{': ' + one_line(schema['description']) if schema.get('description') else ''}"
+        for name, schema in tool.properties.items()
+    )
+    system = ARGUMENTS_SYSTEM.format(
+        name=tool.name, description=one_line(tool.description), arguments=lines
+    )
+    if context:
+        request = ARGUMENTS_CONTEXT.format(request=request, context=context)
+    return (
+        Message(role="system", content=system),
+        Message(role="user", content=request),
+        Message(role="assistant", content=begun),
+    )
+
+
+def _type_text(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(
+            json.dumps(value, ensure_ascii=False) for value in schema["enum"]
+        )
+    kind = schema.get("type", "any")
+    text = " or ".join(kind) if isinstance(kind, list) else str(kind)
+    return f"{text}, {schema['format']}" if "format" in schema else text
