@@ -310,15 +310,6 @@ async def test_a_name_that_becomes_a_link_after_the_check_is_not_followed(
     assert (root / "docs" / "guide.md").read_text() == "stolen\n"
 
 
-async def test_where_nothing_opens_relative_to_a_folder_paths_are_still_checked(
-    root: Path, outside: Path, tools: Toolset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(folder_module, "_OPENS_RELATIVE", False)
-    (root / "linked").symlink_to(outside)
-    assert await call(tools, "count_lines", path="docs/guide.md") == "docs/guide.md has 3 lines."
-    assert "is outside" in await failure(tools, "count_lines", path="linked/secret.txt")
-
-
 @pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5000, "x/" * 3000])
 async def test_what_can_be_no_path_is_an_error(tools: Toolset, path: str) -> None:
     assert repr(path) in await failure(tools, "read_file", path=path)

@@ -3,9 +3,8 @@
 A path is resolved with all its links, refused unless it lies inside, and then opened name by name from the
 folder down, following no link on the way. So a name that is swapped for a link between check and opening
 makes the opening fail. Not covered: hard links and mounts inside the folder, which are part of it as far as
-anyone can tell; a folder swapped for a link while names are being listed, which can show names, sizes and
-times from outside but no contents; systems without `os.open` relative to a folder (Windows), where the
-path is opened as a whole after the check.
+anyone can tell; and a folder swapped for a link while names are being listed, which can show names, sizes and
+times from outside but no contents.
 """
 
 from __future__ import annotations
@@ -40,12 +39,9 @@ SKIPPED_FOLDERS = frozenset(
 )
 """Version control, environments and caches; files in them are read by path, but not listed or searched."""
 
-_OPENS_RELATIVE = os.open in os.supports_dir_fd
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_READ_FOLDER = _READ | getattr(os, "O_DIRECTORY", 0) | _NO_FOLLOW
+_READ_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
 # Not blocking, because opening a pipe would otherwise wait for its writer.
-_READ_FILE = _READ | getattr(os, "O_NONBLOCK", 0) | _NO_FOLLOW
+_READ_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +144,6 @@ class Folder:
         """Returns a descriptor of what is at the path."""
         *folders, last = self._inside(path)
         try:
-            if not _OPENS_RELATIVE:
-                return os.open(Path(self._root, *folders, last), _READ)
             here = os.open(self._root, _READ_FOLDER)
             try:
                 for name in folders:
