@@ -15,11 +15,11 @@ Scoring = Sequence[float] | Mapping[str, float] | Callable[[ScoreItem], float]
 """Where a script's scores come from: a list is used up in order, a mapping goes by the continuation, a function by
 the whole item. Nats, at most 0."""
 
-_TOKEN = re.compile(r"\s*\S+|\s+\Z")
+_TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]+|\s+\Z")
 
 
 def _tokens(text: str) -> list[str]:
-    """Splits into words with the blanks before them, which stand for tokens here."""
+    """Splits into words and marks with the blanks before them, which stand for tokens here."""
     return _TOKEN.findall(text)
 
 
@@ -36,7 +36,7 @@ def _count(*texts: str) -> int:
 class FunctionModel:
     """A model that asks functions: what a test wants to compute goes there.
 
-    Tokens are words. A text is cut at stop strings and `max_tokens` and checked against the shape as a backend's is.
+    Tokens are words and punctuation marks. A text is cut at stop strings and `max_tokens` and checked against the shape as a backend's is.
 
     Args:
         generate: Gets prompt, shape and config and returns the text, or a whole `ModelOutput`, which passes as it is.

@@ -8,7 +8,7 @@ from jsonschema.exceptions import best_match
 from referencing.exceptions import Unresolvable
 
 from ..core import UsageError
-from ..tools.json_text import JsonError, decode, path_to, shown
+from ..tools.json_text import JsonError, decode, path_to, shortened, shown
 from ..tools.validator import (
     TooComplexError,
     draft_of,
@@ -53,7 +53,7 @@ def misfit(text: str, shape: Shape) -> str | None:
         return f"the schema cannot be followed: {problem}"
     if error is None:
         return None
-    return f"{path_to('$', *error.absolute_path)}: {shown(error.message, limit=200)}"
+    return f"{path_to('$', *error.absolute_path)}: {shortened(error.message, limit=200)}"
 
 
 def cut_at_stop(text: str, config: GenerateConfig) -> tuple[str, bool]:
