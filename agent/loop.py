@@ -61,8 +61,8 @@ async def run_loop(agent: Agent, run: Run, *, context: str) -> Trajectory:
             wave, lambda part: decide(agent, run, part), limit=_MAX_SIDE_BY_SIDE
         )
         if not run.steps and len(texts) > 1 and any(map(_found_no_tool, outcomes)):
-            # What was taken apart may be one task after all, so it is looked at as a whole.
-            run.record(outcome.step for outcome in outcomes)
+            # What was taken apart may be one task after all, so it is looked at as a whole and nothing is called.
+            run.record(replace(outcome.step, call=None) for outcome in outcomes)
             waiting = [Part(text=run.request, context=context)]
             continue
         outcomes = await gather_bounded(
@@ -145,7 +145,7 @@ def ask(agent: Agent, lacking: Sequence[Outcome]) -> str:
     lines = []
     for outcome in lacking:
         tool = agent.toolset.get(outcome.step.candidates[0].name)
-        assert tool is not None  # noqa: S101 - it was decided among the toolset's
+        assert tool is not None
         for name in outcome.missing:
             description = tool.spec.properties[name].get("description", "")
             lines.append(f"{name} ({description.rstrip('.')})" if description else name)

@@ -6,21 +6,13 @@ library. Every decision is the agent's own; the accuracy of each piece alone is 
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from benchmarks.data import Labelled, data_folder, joint_library, toolselect_sample
-from toolverifier import load_model
-from toolverifier.core import to_json
-from toolverifier.models import Model
-from toolverifier.verification import DEFAULT_WEIGHTS, NONE, ToolDecider, ToolDecision
+from benchmarks.data import Labelled
+from toolverifier.verification import NONE, ToolDecider, ToolDecision
 
 SEED = 7
 TOOLSELECT_ROWS = 200
@@ -47,7 +39,9 @@ class Outcome:
         return self.decision.candidates[0].name, self.decision.candidates[1].name
 
 
-async def decide_all(decider: ToolDecider, rows: Sequence[Labelled], *, label: str) -> list[Outcome]:
+async def decide_all(
+    decider: ToolDecider, rows: Sequence[Labelled], *, label: str
+) -> list[Outcome]:
     """Returns a decision for every row, one after the other so that seconds mean something."""
     outcomes = []
     for number, row in enumerate(rows, start=1):

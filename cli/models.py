@@ -9,19 +9,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 
-from ..models.catalog import CatalogEntry, ensure, entries, entry, find
+from ..models.catalog import CatalogEntry, entries, entry, find
 from ..models.download import HubSource, Source
 from .exits import exit_codes
+from .loading import pull_with_progress
 
 app = typer.Typer(no_args_is_help=True, help="Small quantized models that can be pulled by name.")
 
@@ -67,27 +60,11 @@ def pull(names: list[str], *, as_json: Json = False) -> None:
 
 
 async def _pull(model: CatalogEntry) -> None:
-    """Pulls the model under a progress bar on standard error, so that standard output stays for machines."""
     console = Console(stderr=True)
     if path := find(model):
         console.print(f"{model.name} is here: {path}", soft_wrap=True, highlight=False)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("from {task.fields[source]}"),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(model.name, total=model.size, source="...")
-
-        def show(done: int, total: int, source: str) -> None:
-            bar.update(task, completed=done, total=total, source=source)
-
-        path = await ensure(model, progress=show)
-    console.print(f"{model.name}: {path}", soft_wrap=True, highlight=False)
+    else:
+        await pull_with_progress(model, console=console)
 
 
 def _facts(model: CatalogEntry) -> dict[str, Any]:

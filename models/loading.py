@@ -8,6 +8,9 @@ from ..core import MissingModelError, UsageError
 from .base import Model
 from .openai import OpenAIModel
 
+DEFAULT_MODEL = "hf:qwen2.5-coder-1.5b"
+"""What the command line takes where no model is named; it can be had from a package registry alone."""
+
 _QUANTIZATIONS: dict[str, Literal["bf16", "nf4", "int8"]] = {
     "bf16": "bf16",
     "int8": "int8",

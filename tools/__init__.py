@@ -1,6 +1,7 @@
 """Tools: their specs, how they are made and checked, and how their calls are carried out."""
 
 from .arguments import argument_problems
+from .builtin import workspace
 from .execution import Approve, execute
 from .function import tool
 from .parsing import parse_call
@@ -20,4 +21,5 @@ __all__ = [
     "execute",
     "parse_call",
     "tool",
+    "workspace",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from ..core import Problem
@@ -60,7 +60,8 @@ def _told_of_choice(error: Any) -> Iterator[Told]:
     """Tells of the one form that was meant, where the value's type says which; otherwise of all forms."""
     forms: dict[int, list[Any]] = {}
     for inner in error.context:
-        forms.setdefault(inner.schema_path[0], []).append(inner)
+        if inner.schema is not False:  # a form that allows nothing cannot have been meant
+            forms.setdefault(inner.schema_path[0], []).append(inner)
     meant = [form for form in forms.values() if not _is_other_type(form, error)]
     if len(meant) == 1:
         yield from _told(meant[0])
@@ -186,8 +187,8 @@ def _type_names(types: Any) -> list[str]:
     return [types] if isinstance(types, str) else list(types)
 
 
-def _either(names: Iterable[str]) -> str:
-    *others, last = names
+def _either(names: Collection[str]) -> str:
+    *others, last = names or ["nothing"]
     return f"{', '.join(others)} or {last}" if others else last
 
 

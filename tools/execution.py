@@ -53,12 +53,13 @@ async def execute(
     work = asyncio.create_task(_carry_out(tool, call, arguments, max_output_chars))
     try:
         await asyncio.wait({work}, timeout=limit)
-        if work.done():
-            return work.result()
     finally:
-        if not work.done():
+        finished = work.done()
+        if not finished:
             work.cancel()
             await asyncio.wait({work}, timeout=GRACE_S)
+    if finished:
+        return work.result()
     message = f"{call.name} did not finish within {limit:g} seconds and was given up."
     return _failure(call, "timeout", message)
 

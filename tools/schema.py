@@ -147,7 +147,8 @@ class _References:
                     continue
                 try:
                     target = resolver.lookup(schema[keyword])
-                except Unresolvable:
+                except (Unresolvable, ValueError, TypeError, AttributeError):
+                    # the last three from a pointer that goes through what holds nothing
                     yield (*place, keyword), _unresolved(schema[keyword])
                     continue
                 if id(target.contents) not in inside:

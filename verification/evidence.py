@@ -227,8 +227,7 @@ def combine(
 
 _WORD = re.compile(r"[a-z]+|\d+")
 _STOPWORDS = frozenset(
-    "a an and are as at be by can do for from get give has have how i in is it its me my of on or please that "
-    "the their this to tool use user want was what when where which will with would you your".split()
+    ["a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "for", "from", "get", "give", "has", "have", "how", "i", "in", "is", "it", "its", "me", "my", "of", "on", "or", "please", "that", "the", "their", "this", "to", "tool", "use", "user", "want", "was", "what", "when", "where", "which", "will", "with", "would", "you", "your"]
 )
 
 

@@ -49,7 +49,7 @@ class SecondLook(Protocol):
 
 
 class PairLook:
-    """ "A or B?" over both descriptions, in both orders, the log-odds averaged.
+    """Asks "A or B?" over both descriptions, in both orders, and averages the log-odds.
 
     The average takes away the liking for a letter or a place, which in small models is stronger than the request: a 0.5B
     model says "A" whatever stands there. What the pair says under an empty request is taken off as well.

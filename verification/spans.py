@@ -18,7 +18,7 @@ _AFTER_WORD = re.compile(
 _NUMBER_WORDS = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
     )
 }
 _MAX_STRINGS = 16
@@ -31,9 +31,11 @@ def number_spans(text: str) -> list[int | float]:
         for match in pattern.finditer(text):
             digits = match.group().replace(",", "")
             found.append((match.start(), float(digits) if "." in digits else int(digits)))
-    for match in re.finditer(r"[a-z]+", text.lower()):
-        if match.group() in _NUMBER_WORDS:
-            found.append((match.start(), _NUMBER_WORDS[match.group()]))
+    found += [
+        (match.start(), _NUMBER_WORDS[match.group()])
+        for match in re.finditer(r"[a-z]+", text.lower())
+        if match.group() in _NUMBER_WORDS
+    ]
     return list(dict.fromkeys(value for _, value in sorted(found, key=lambda pair: pair[0])))
 
 

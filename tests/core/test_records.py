@@ -35,7 +35,12 @@ TRAJECTORY = Trajectory(
         Step(
             request="what time is it?",
             candidates=(
-                Candidate(name="a", probability=0.8, evidence={"channel": -3.5}, arguments={"x": [1, None]}),
+                Candidate(
+                    name="a",
+                    probability=0.8,
+                    evidence={"channel": -3.5},
+                    arguments={"x": [1, None]},
+                ),
                 Candidate(name="none", probability=0.2),
             ),
             verdicts=(
@@ -118,7 +123,7 @@ def test_a_softmax_is_a_distribution_in_the_order_of_its_logits(logits):
 
 @pytest.mark.parametrize("probabilities", [(), (0.5,), (0.7, 0.7), (1.5, -0.5)])
 def test_what_does_not_sum_to_one_is_no_distribution(probabilities):
-    with pytest.raises(ValueError, match="distribution|options"):
+    with pytest.raises(ValueError, match=r"distribution|options"):
         Distribution(options=("a", "b"), probabilities=probabilities, source="rule")
 
 

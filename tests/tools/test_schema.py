@@ -7,7 +7,7 @@ import pytest
 
 from toolverifier import tools
 from toolverifier.core import ToolLibraryError
-from toolverifier.tools import Toolset, ToolSpec, argument_problems
+from toolverifier.tools import Tool, Toolset, ToolSpec, argument_problems
 
 
 def problems_of(schema: Any) -> list[str]:
@@ -43,6 +43,11 @@ def test_public_names_are_sorted_and_there() -> None:
             "type": "object",
             "$defs": {"n": {"$anchor": "here", "type": "string"}},
             "properties": {"a": {"$ref": "#here"}, "b": {"$dynamicRef": "#here"}},
+        },
+        {
+            "type": "object",
+            "shared": {"city": {"type": "string"}},
+            "properties": {"a": {"$ref": "#/shared/city"}, "b": {"$ref": "#/shared/city"}},
         },
         {
             "type": "object",
@@ -355,3 +360,20 @@ def test_a_number_too_large_for_the_check_is_refused() -> None:
     assert told({"x": {"multipleOf": 0.1}}, {"x": 10**400}) == [
         ": too deep, too large or too complex to be checked; simplify them"
     ]
+
+
+def test_a_schema_written_in_python_must_be_plain_json_as_well() -> None:
+    spec = ToolSpec(name="act", description="Acts.", parameters={"type": "object", "x": {1, 2}})
+    with pytest.raises(ToolLibraryError) as caught:
+        Toolset([Tool(spec=spec)])
+    assert [str(problem) for problem in caught.value.problems] == [
+        "$[0].parameters: not plain JSON data: Object of type set is not JSON serializable"
+    ]
+
+
+def test_a_form_that_allows_nothing_is_not_told() -> None:
+    assert told({"x": {"anyOf": [False, {"type": "null"}]}}, {"x": 5}) == [
+        "x: expected null, got 5"
+    ]
+    assert told({"x": {"anyOf": [False]}}, {"x": 5}) == ["x: expected nothing, got 5"]
+    assert told({"x": {"enum": []}}, {"x": 5}) == ["x: expected nothing, got 5"]

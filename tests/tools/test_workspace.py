@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from toolverifier.core import ToolError, UsageError
 from toolverifier.tools.toolset import Toolset
-from toolverifier.tools.workspace import files as files_module
-from toolverifier.tools.workspace import folder as folder_module
-from toolverifier.tools.workspace import workspace
+from toolverifier.tools.builtin import files as files_module
+from toolverifier.tools.builtin import folder as folder_module
+from toolverifier.tools.builtin import workspace
 
 READERS = ("read_file", "count_lines", "file_info")
 NOW = datetime(2026, 3, 1, 14, 5, 9, tzinfo=UTC)

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolverifier.core import ToolError
-from toolverifier.tools.workspace import workspace
-from toolverifier.tools.workspace.calculator import calculate
-from toolverifier.tools.workspace.times import system_clock
-from toolverifier.tools.workspace.units import _UNITS, convert_units
+from toolverifier.tools.builtin import workspace
+from toolverifier.tools.builtin.calculator import calculate
+from toolverifier.tools.builtin.times import system_clock
+from toolverifier.tools.builtin.units import _UNITS, convert_units
 
 
 async def call(name: str, **arguments: Any) -> str:

@@ -123,7 +123,11 @@ async def test_references_and_booleans_are_understood():
         description="d",
         parameters={
             "type": "object",
-            "properties": {"size": {"$ref": "#/$defs/size"}, "loud": {"type": "boolean"}, "one": {"const": 1}},
+            "properties": {
+                "size": {"$ref": "#/$defs/size"},
+                "loud": {"type": "boolean"},
+                "one": {"const": 1},
+            },
             "$defs": {"size": {"enum": ["small", "big"]}},
         },
     )
@@ -150,7 +154,12 @@ async def test_a_tool_without_arguments_costs_nothing():
 
 
 async def test_a_model_that_cannot_score_writes_the_arguments_at_once():
-    tool = spec(["city", "days"], city={"type": "string"}, days={"type": "integer"}, units={"type": "string"})
+    tool = spec(
+        ["city", "days"],
+        city={"type": "string"},
+        days={"type": "integer"},
+        units={"type": "string"},
+    )
     writes = FunctionModel(lambda *_: '{"city": "Rome", "days": null, "units": null}')
     decision = await ArgumentDecider(writes).decide("weather in Rome", tool)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from toolverifier.core import Distribution, ModelError, NotSupportedError
+from toolverifier.core import ModelError, NotSupportedError
 from toolverifier.models import FunctionModel, ModelOutput, ScoreItem
 from toolverifier.tools import ToolSpec
 from toolverifier.verification import (
@@ -17,7 +17,9 @@ from toolverifier.verification import (
 )
 
 NOW = ToolSpec(name="weather_now", description="Tells the weather right now in a city.")
-LATER = ToolSpec(name="weather_forecast", description="Tells the weather of the coming days in a city.")
+LATER = ToolSpec(
+    name="weather_forecast", description="Tells the weather of the coming days in a city."
+)
 CATS = ToolSpec(name="cat_pictures", description="Shows pictures of cats.")
 TOOLS = (NOW, LATER, CATS)
 
@@ -46,14 +48,18 @@ def scoring(channel, *, direct=None, pair=0.0):
 
 
 def decider(score, **changes):
-    values = {"evidence": {"channel": 1.0, "direct": 1.0, "pair": 1.0}, "none_bias": 0.0, "gate": 0.5}
+    values = {
+        "evidence": {"channel": 1.0, "direct": 1.0, "pair": 1.0},
+        "none_bias": 0.0,
+        "gate": 0.5,
+    }
     return ToolDecider(FunctionModel(score=score), weights=Weights(**(values | changes)))
 
 
 async def test_a_clear_choice_is_made_without_a_second_look():
-    decision = await decider(scoring({"weather_now": -5, "weather_forecast": -15, "cat_pictures": -20})).decide(
-        "weather in Rome?", TOOLS
-    )
+    decision = await decider(
+        scoring({"weather_now": -5, "weather_forecast": -15, "cat_pictures": -20})
+    ).decide("weather in Rome?", TOOLS)
 
     assert decision.tool == "weather_now"
     assert decision.verdicts == ()
@@ -71,7 +77,9 @@ async def test_two_close_candidates_are_looked_at_again_and_the_look_can_change_
     def favours_forecast(text: str) -> float:
         return 3.0 if "A: weather_forecast" in text else -3.0
 
-    score = scoring({"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -20}, pair=favours_forecast)
+    score = scoring(
+        {"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -20}, pair=favours_forecast
+    )
     decision = await decider(score).decide("weather in Rome tomorrow?", TOOLS)
 
     (verdict,) = decision.verdicts
@@ -97,7 +105,9 @@ async def test_a_second_look_leaves_the_other_candidates_as_they_are():
     def favours_now(text: str) -> float:
         return 3.0 if "A: weather_now" in text else -3.0
 
-    score = scoring({"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -6}, pair=favours_now)
+    score = scoring(
+        {"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -6}, pair=favours_now
+    )
     decision = await decider(score).decide("weather?", TOOLS)
 
     before, after = (
@@ -160,7 +170,9 @@ async def test_a_model_that_fails_at_everything_is_an_error():
         raise ModelError("connection lost")
 
     with pytest.raises(ModelError, match="connection lost"):
-        await decider(score, evidence={"lexical": 1.0, "channel": 1.0, "direct": 1.0}).decide("x", TOOLS)
+        await decider(score, evidence={"lexical": 1.0, "channel": 1.0, "direct": 1.0}).decide(
+            "x", TOOLS
+        )
 
 
 async def test_evidence_without_a_weight_is_not_asked_for():
@@ -195,7 +207,11 @@ async def test_what_does_not_depend_on_the_request_is_scored_once():
 async def test_a_model_that_cannot_score_chooses_by_the_log_probabilities_of_labels():
     def generate(prompt, shape, config):
         favoured = "B" if "coming days" in prompt[0].content.split("B: ")[1].split("\n")[0] else "A"
-        return ModelOutput(text=favoured, stop="end", first_token={favoured: -0.1, "A": -0.1 if favoured == "A" else -3.0, "x": -5.0})
+        return ModelOutput(
+            text=favoured,
+            stop="end",
+            first_token={favoured: -0.1, "A": -0.1 if favoured == "A" else -3.0, "x": -5.0},
+        )
 
     weighing = ToolDecider(FunctionModel(generate))
     decision = await weighing.decide("weather tomorrow?", TOOLS)
@@ -228,8 +244,12 @@ async def test_a_large_library_gets_numbers_for_labels():
 
 
 async def test_pairs_are_decided_by_label_where_nothing_can_score():
-    model = FunctionModel(lambda prompt, shape, config: "A" if "A: weather_now" in prompt[0].content else "B")
-    weighing = ToolDecider(model, weights=Weights(evidence={"direct": 0.1, "pair": 1.0}, none_bias=0.0, gate=1.0))
+    model = FunctionModel(
+        lambda prompt, shape, config: "A" if "A: weather_now" in prompt[0].content else "B"
+    )
+    weighing = ToolDecider(
+        model, weights=Weights(evidence={"direct": 0.1, "pair": 1.0}, none_bias=0.0, gate=1.0)
+    )
     decision = await weighing.decide("weather?", TOOLS)
 
     assert decision.verdicts[0].method == "pair"
@@ -264,5 +284,3 @@ async def test_a_backend_that_cannot_score_says_so_to_the_channel():
         await Channel().read(
             Situation(request="x", tools=TOOLS), model=FunctionModel(), priors=FunctionModel()
         )
-
-
