@@ -118,7 +118,17 @@ def mutated(draw: st.DrawFn, value: Any, replacements: st.SearchStrategy[Any]) -
 
 SUBSCHEMAS = st.deferred(lambda: SCHEMAS | st.booleans())
 REFERENCES = st.sampled_from(
-    ["#", "#/$defs/a", "#/$defs/b", "#/properties/a", "#/required/0", "#/anyOf/x", "#/type/x", "#a", "http://["]
+    [
+        "#",
+        "#/$defs/a",
+        "#/$defs/b",
+        "#/properties/a",
+        "#/required/0",
+        "#/anyOf/x",
+        "#/type/x",
+        "#a",
+        "http://[",
+    ]
 )
 PATTERNS = st.sampled_from(["^a", "(a+)+$", "(?=a)", "(", "[[a]", r"\Z", "a{1,99999}", r"(a)\1"])
 NAMES = st.sampled_from(["a", "b"])
