@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import jsonschema
 import pytest
+
 from toolverifier.core import Message, ModelError, NotSupportedError, UsageError
 from toolverifier.models.base import GenerateConfig, Model, Prompt, ScoreItem, Scores
 

@@ -68,11 +68,13 @@ async def serving(answer: Answer, *, port: int = 0) -> AsyncIterator[RawServer]:
 
     listener = await asyncio.start_server(handle, "127.0.0.1", port)
     server.port = listener.sockets[0].getsockname()[1]
-    yield server
-    listener.close()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def response(

@@ -73,20 +73,31 @@ async def test_scores_are_the_log_probabilities_that_the_server_itself_shows(lla
     await model.aclose()
     assert len(words) >= 2
     assert scores.tokens == (1,) * len(words)
-    assert list(scores.values) == pytest.approx([shown.first_token[word] for word in words], abs=0.05)
+    assert list(scores.values) == pytest.approx(
+        [shown.first_token[word] for word in words], abs=0.05
+    )
 
 
 async def test_a_prompt_is_read_once_for_many_scores(llama_url):
     model = OpenAIModel("smollm2", base_url=llama_url, max_connections=1)
-    prompt = " ".join(f"Item {number} costs {number * 3}." for number in range(30)) + " Item 7 costs"
-    scores = await model.score([ScoreItem(prompt=prompt, continuation=f" {n}") for n in range(20, 26)])
+    prompt = (
+        " ".join(f"Item {number} costs {number * 3}." for number in range(30)) + " Item 7 costs"
+    )
+    scores = await model.score(
+        [ScoreItem(prompt=prompt, continuation=f" {n}") for n in range(20, 26)]
+    )
     await model.aclose()
-    assert scores.usage.computed_tokens < 1.2 * (scores.usage.computed_tokens + scores.usage.reused_tokens) / 6
+    assert (
+        scores.usage.computed_tokens
+        < 1.2 * (scores.usage.computed_tokens + scores.usage.reused_tokens) / 6
+    )
 
 
 async def test_a_gateway_that_hides_log_probabilities_is_found_out_once(gateway_url):
     model = OpenAIModel("smollm2", base_url=gateway_url)
-    with pytest.raises(NotSupportedError, match="does not report the log probabilities of a prompt"):
+    with pytest.raises(
+        NotSupportedError, match="does not report the log probabilities of a prompt"
+    ):
         await model.score([ScoreItem(prompt=TEXT, continuation=" Rome")])
     await model.aclose()
 
@@ -99,5 +110,7 @@ async def test_a_begun_turn_is_gone_on_from_and_not_repeated(model):
 
 async def test_a_shape_holds_for_what_follows_a_begun_turn(model):
     begun = (*CHAT, Message(role="assistant", content="The answer is: "))
-    output = await model.generate(begun, shape=("Paris", "Rome"), config=GenerateConfig(max_tokens=8))
+    output = await model.generate(
+        begun, shape=("Paris", "Rome"), config=GenerateConfig(max_tokens=8)
+    )
     assert output.text in ("Paris", "Rome")

@@ -20,7 +20,9 @@ from .vllm_server import VllmServer
 
 SERVERS = {
     "whole": VllmServer(),
-    "prompt-logprobs": VllmServer(echoes=False, generates_nothing=False, choices_field="guided_choice"),
+    "prompt-logprobs": VllmServer(
+        echoes=False, generates_nothing=False, choices_field="guided_choice"
+    ),
     "text-alone": VllmServer(tokenizes=False, generates_nothing=False, choices_field=None),
 }
 
@@ -288,7 +290,8 @@ async def test_a_name_of_no_kind_is_refused_with_the_kinds_that_there_are(name):
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "ftp://host", "http://", "http://a:b@host", "http://h/?key=1", "http://h:x"]
+    "url",
+    ["localhost:8000", "ftp://host", "http://", "http://a:b@host", "http://h/?key=1", "http://h:x"],
 )
 async def test_a_base_url_that_is_none_or_holds_a_secret_is_refused(url):
     with pytest.raises(UsageError, match="base_url"):

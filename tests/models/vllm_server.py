@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,7 +111,7 @@ class VllmServer:
                 "text_offset": [len("".join(tokens[:place])) for place in range(len(tokens))],
             }
         if "prompt_logprobs" in body and self.prompt_logprobs:
-            places = zip(prompt, prompt[1:], strict=False)
+            places = itertools.pairwise(prompt)
             choice["prompt_logprobs"] = [
                 None,
                 *(
