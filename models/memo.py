@@ -34,24 +34,32 @@ class MemoModel:
 
     async def score(self, items: Sequence[ScoreItem]) -> Scores:
         """Returns remembered scores, and asks the wrapped model for the others in one call."""
-        found = {item: self._known[item] for item in items if item in self._known}
-        missing = [item for item in dict.fromkeys(items) if item not in found]
+        known = [self._recall(item) for item in items]
+        pairs = zip(items, known, strict=True)
+        missing = list(dict.fromkeys(item for item, found in pairs if found is None))
+        new: dict[ScoreItem, tuple[float, int]] = {}
         usage = Usage()
         if missing:
             scores = await self._model.score(missing)
             usage = scores.usage
-            found |= zip(missing, zip(scores.values, scores.tokens, strict=True), strict=True)
-        for item in items:
-            self._known[item] = found[item]
-            self._known.move_to_end(item)
+            new |= zip(missing, zip(scores.values, scores.tokens, strict=True), strict=True)
+            self._known |= new
         while len(self._known) > self._max_items:
             self._known.popitem(last=False)
+        scored = [found or new[item] for item, found in zip(items, known, strict=True)]
         return Scores(
-            values=tuple(found[item][0] for item in items),
-            tokens=tuple(found[item][1] for item in items),
+            values=tuple(value for value, _ in scored),
+            tokens=tuple(count for _, count in scored),
             usage=usage,
         )
 
     async def aclose(self) -> None:
         """Closes the wrapped model."""
         await self._model.aclose()
+
+    def _recall(self, item: ScoreItem) -> tuple[float, int] | None:
+        # An item holds whole prompts: hashing it is what costs here, so each is looked up once and marked once.
+        found = self._known.get(item)
+        if found is not None:
+            self._known.move_to_end(item)
+        return found

@@ -6,6 +6,7 @@ differences between the candidates of one piece mean something, and a piece that
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import string
@@ -78,7 +79,7 @@ class Lexical:
 
     async def read(self, situation: Situation, *, model: Model, priors: Model) -> Reading:  # noqa: ARG002
         """Returns overlap scores; ``none`` has no words and gets 0."""
-        words = {tool.name: _words(_text(tool)) for tool in situation.tools}
+        words = {tool.name: _words_of_library(_text(tool)) for tool in situation.tools}
         frequency = Counter(word for tool_words in words.values() for word in tool_words)
         asked = _words(situation.request)
         scores = {
@@ -227,7 +228,11 @@ def combine(
 
 _WORD = re.compile(r"[a-z]+|\d+")
 _STOPWORDS = frozenset(
-    ["a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "for", "from", "get", "give", "has", "have", "how", "i", "in", "is", "it", "its", "me", "my", "of", "on", "or", "please", "that", "the", "their", "this", "to", "tool", "use", "user", "want", "was", "what", "when", "where", "which", "will", "with", "would", "you", "your"]
+    _WORD.findall(
+        "a an and are as at be by can do for from get give has have how i in is it its me my of "
+        "on or please that the their this to tool use user want was what when where which will "
+        "with would you your"
+    )
 )
 
 
@@ -239,6 +244,10 @@ def _words(text: str) -> frozenset[str]:
         for word in _WORD.findall(split)
         if word not in _STOPWORDS
     )
+
+
+_words_of_library = functools.lru_cache(maxsize=4096)(_words)
+"""The same, remembered: a library's texts come with every request, a request's text once."""
 
 
 def _text(tool: ToolSpec) -> str:
