@@ -147,7 +147,9 @@ class Compatible:
         for way in ways:
             try:
                 output = await self._shaped(probe, shape, way, _PROBE_CONFIG)
-            except RefusedError:
+            except RefusedError as error:
+                if error.is_about_the_key:
+                    raise
                 continue
             if misfit(output.text, shape) is None:
                 return way

@@ -110,7 +110,11 @@ class EchoScorer:
             for form in _FORMS:
                 try:
                     await self._echo(_PROBE, form)
-                except (RefusedError, NotSupportedError):
+                except RefusedError as error:
+                    if error.is_about_the_key:
+                        raise
+                    continue
+                except NotSupportedError:
                     continue
                 self._tokenizes = await self._has_tokenizer()
                 self._form = form

@@ -45,7 +45,9 @@ class LlamaCpp:
         body = {"model": model, "messages": [{"role": "user", "content": "1"}]}
         try:
             reply = await server.ask_once("//apply-template", body)
-        except RefusedError:
+        except RefusedError as error:
+            if error.is_about_the_key:
+                raise
             return False
         return isinstance(reply, dict) and isinstance(reply.get("prompt"), str)
 
@@ -132,7 +134,7 @@ class LlamaCpp:
                 await self._score_one(text, await self._tokens(text), _PROBE)
                 self._cannot_score = ""
             except ModelError as error:
-                if error.retryable:
+                if error.retryable or (isinstance(error, RefusedError) and error.is_about_the_key):
                     raise
                 self._cannot_score = f"this llama.cpp server cannot be led along tokens: {error}"
         if self._cannot_score:

@@ -122,7 +122,7 @@ class OpenAIModel:
                 self._is_llama_cpp = await LlamaCpp.answers_at(self._server, self._model)
             except ModelError as error:
                 # No telling now. The request itself comes next, with its retries and its own error.
-                if not error.retryable:
+                if not error.retryable and not isinstance(error, RefusedError):
                     self._is_llama_cpp = False
         return self._llama_cpp if self._is_llama_cpp else self._compatible
 

@@ -32,6 +32,11 @@ class RefusedError(ModelError):
         super().__init__(message)
         self.status = status
 
+    @property
+    def is_about_the_key(self) -> bool:
+        """Whether the key is wrong or missing, which says nothing about what the server can do."""
+        return self.status in (401, 403)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Connection:

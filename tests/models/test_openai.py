@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from toolverifier.core import Message, ModelError, NotSupportedError, ToolCall, Usage, UsageError
+from toolverifier.core import (
+    Message,
+    MissingModelError,
+    ModelError,
+    NotSupportedError,
+    ToolCall,
+    Usage,
+    UsageError,
+)
 from toolverifier.models import GenerateConfig, ModelOutput, OpenAIModel, ScoreItem, load_model
 
 from . import tiny
@@ -108,6 +117,27 @@ async def test_how_a_server_takes_choices_is_found_out_once():
         asked = [set(request.body) for request in server.asked("/v1/chat/completions")]
     assert ["structured_outputs" in fields for fields in asked] == [True] + [False] * 4
     assert ["guided_choice" in fields for fields in asked] == [False] + [True] * 4
+
+
+async def test_a_wrong_key_says_nothing_about_what_the_server_can_do():
+    whole, denied = VllmServer(), True
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        if denied:
+            writer.write(response({"error": "no key"}, status=401))
+        else:
+            await whole.answer(request, writer)
+
+    async with serving(answer) as server:
+        model = OpenAIModel("tiny", base_url=server.url)
+        item = ScoreItem(prompt=TEXT, continuation=" Rome")
+        for attempt in (model.generate(CHAT, shape=CHOICES, config=SHORT), model.score([item])):
+            with pytest.raises(ModelError, match="environment variable OPENAI_API_KEY"):
+                await attempt
+        denied = False
+        assert (await model.score([item])).tokens == (1,)
+        assert (await model.generate(CHAT, shape=CHOICES, config=SHORT)).text in CHOICES
+        await model.aclose()
 
 
 def chat_answers(*texts: str) -> Any:
@@ -281,6 +311,12 @@ async def test_a_name_loads_the_model_that_has_it(url, base):
         f"OpenAIModel('org/small', base_url='{base}')",
     )
     await model.aclose()
+
+
+async def test_a_local_model_without_its_packages_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "toolverifier.models.hf", None)
+    with pytest.raises(MissingModelError, match=r"pip install 'toolverifier\[hf\]'"):
+        await load_model("hf:smollm2-135m#nf4")
 
 
 @pytest.mark.parametrize("name", ["", "gpt", "openai:", "openai:model", "openai:@http://x", "hf:"])
