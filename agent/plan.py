@@ -31,9 +31,9 @@ async def split_request(request: str, *, model: Model) -> tuple[tuple[str, ...],
     config = GenerateConfig(max_tokens=64 + len(request) // 2)
     try:
         output = await model.generate(split_prompt(request), shape=_SHAPE, config=config)
-        parts = tuple(json.loads(output.text))
-    except (ModelError, ValueError):  # the request as it stands is always a plan
+    except ModelError:  # the request as it stands is always a plan
         return whole, Usage()
+    parts = tuple(json.loads(output.text))
     known = set(_words(request))
     own = all(known.issuperset(_words(part)) for part in parts)
     return (parts if own and len(set(parts)) == len(parts) > 1 else whole), output.usage

@@ -81,7 +81,11 @@ class Model(Protocol):
     async def generate(
         self, prompt: Prompt, *, shape: Shape = None, config: GenerateConfig = GenerateConfig()
     ) -> ModelOutput:
-        """Returns the model's text after the prompt, in the given shape."""
+        """Returns the model's text after the prompt.
+
+        With a shape the text is complete in it: valid JSON under the schema, or one of the choices; where the model
+        does not come to that within `max_tokens`, that is a `ModelError`.
+        """
         ...
 
     async def score(self, items: Sequence[ScoreItem]) -> Scores:

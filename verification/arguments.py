@@ -168,7 +168,7 @@ class ArgumentDecider:
                 left_out.append(f"draw of {name}: {outcome}")
                 continue
             usage += outcome.usage
-            drawn = _parsed(outcome.text)
+            drawn = json.loads(outcome.text)
             values[name] = _checked(Argument(tool, name), drawn, request, context)
         return values, tuple(left_out), usage
 
@@ -185,9 +185,9 @@ class ArgumentDecider:
         output = await self.model.generate(
             prompt, shape=arguments[0].within(whole), config=_DRAW_WHOLE
         )
-        drawn = _parsed(output.text) or {}
+        drawn = json.loads(output.text)
         chosen = {
-            argument.name: _checked(argument, drawn.get(argument.name), request, context)
+            argument.name: _checked(argument, drawn[argument.name], request, context)
             for argument in arguments
         }
         certain = {
@@ -244,14 +244,6 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _value(value: Any, grounds: str) -> _Value:
     return _Value(value=value, json=json.dumps(value, ensure_ascii=False), grounds=grounds)
-
-
-def _parsed(text: str) -> Any:
-    """Returns what the model wrote, or None where it was cut off at max_tokens."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def _checked(argument: Argument, drawn: Any, request: str, context: str) -> _Value:

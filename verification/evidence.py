@@ -125,12 +125,12 @@ class Direct:
 
     async def read(self, situation: Situation, *, model: Model, priors: Model) -> Reading:
         """Returns pointwise mutual information of name and request; falls back to labels where nothing can score."""
-        names = [name_of(tool) for tool in situation.candidates]
         try:
-            asked = await model.score(_name_items(situation.tools, situation.request, names))
-            empty = await priors.score(_name_items(situation.tools, "", names))
+            asked = await model.score(_name_items(situation, situation.request))
+            empty = await priors.score(_name_items(situation, ""))
         except NotSupportedError:
             return await _read_labels(situation, model)
+        names = map(name_of, situation.candidates)
         return Reading(
             scores={
                 name: value - prior
@@ -141,9 +141,12 @@ class Direct:
         )
 
 
-def _name_items(tools: Sequence[ToolSpec], request: str, names: Sequence[str]) -> list[ScoreItem]:
-    prompt = direct_prompt(tools, request)
-    return [ScoreItem(prompt=prompt, continuation=name, end=True) for name in names]
+def _name_items(situation: Situation, request: str) -> list[ScoreItem]:
+    prompt = direct_prompt(situation.candidates, request)
+    return [
+        ScoreItem(prompt=prompt, continuation=name_of(candidate), end=True)
+        for candidate in situation.candidates
+    ]
 
 
 async def _read_labels(situation: Situation, model: Model) -> Reading:

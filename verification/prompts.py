@@ -26,16 +26,10 @@ CHANNEL_NONE = (
 
 DIRECT_SYSTEM = (
     "You choose the one tool that serves the user's request. Answer with the tool's name and nothing else.\n\n"
-    "Tools:\n{tools}\n- none: No tool in this list serves the request."
+    "Tools:\n{tools}"
 )
 
-PAIR_SYSTEM = (
-    "You decide which of two tools serves the user's request. Answer with A or B and nothing else.\n\n"
-    "A: {first}\nB: {second}"
-)
-NONE_DESCRIPTION = (
-    "none - The request needs no tool, or a tool that is neither described here nor like those."
-)
+NONE_DESCRIPTION = f"{NONE}: No tool in this list serves the request."
 
 LABEL_SYSTEM = (
     "You choose the one tool that serves the user's request. Answer with its letter and nothing else.\n\n"
@@ -51,8 +45,7 @@ ARGUMENTS_CONTEXT = "{request}\n\nWhat is known so far:\n{context}"
 
 TEMPLATES = {
     "channel": f"{CHANNEL_SYSTEM}\n{CHANNEL_TOOL}\n{CHANNEL_NONE}",
-    "direct": DIRECT_SYSTEM,
-    "pair": f"{PAIR_SYSTEM}\n{NONE_DESCRIPTION}",
+    "direct": f"{DIRECT_SYSTEM}\n{NONE_DESCRIPTION}",
     "label": LABEL_SYSTEM,
     "arguments": f"{ARGUMENTS_SYSTEM}\n{ARGUMENTS_CONTEXT}",
 }
@@ -73,7 +66,7 @@ def describe(tool: ToolSpec | None) -> str:
     """Returns a tool, or "none", as one line for a list."""
     if tool is None:
         return NONE_DESCRIPTION
-    return f"{tool.name} - {one_line(tool.description)}"
+    return f"{tool.name}: {one_line(tool.description)}"
 
 
 def channel_prompt(tool: ToolSpec | None) -> tuple[Message, ...]:
@@ -93,21 +86,13 @@ def channel_prompt(tool: ToolSpec | None) -> tuple[Message, ...]:
     )
 
 
-def direct_prompt(tools: Sequence[ToolSpec], request: str) -> tuple[Message, ...]:
-    """Returns the prompt after which a tool's name is the assistant's turn."""
-    lines = "\n".join(f"- {tool.name}: {one_line(tool.description)}" for tool in tools)
+def direct_prompt(candidates: Sequence[ToolSpec | None], request: str) -> tuple[Message, ...]:
+    """Returns the prompt after which a candidate's name is the assistant's turn."""
+    lines = "\n".join(f"- {describe(candidate)}" for candidate in candidates)
     return (
         Message(role="system", content=DIRECT_SYSTEM.format(tools=lines)),
         Message(role="user", content=request),
     )
-
-
-def pair_prompt(
-    first: ToolSpec | None, second: ToolSpec | None, request: str
-) -> tuple[Message, ...]:
-    """Returns the prompt after which ``A`` or ``B`` is the assistant's turn."""
-    content = PAIR_SYSTEM.format(first=describe(first), second=describe(second))
-    return (Message(role="system", content=content), Message(role="user", content=request))
 
 
 def label_prompt(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..core import NotSupportedError, Usage
 from ..models import Model, ScoreItem
 from ..tools import ToolSpec
-from .evidence import choose_label
-from .prompts import pair_prompt
+from .evidence import choose_label, name_of
+from .prompts import direct_prompt, label_prompt
 
 Pair = tuple[ToolSpec | None, ToolSpec | None]
 """Two candidates, the better one so far first; None is "no tool fits"."""
@@ -49,10 +50,11 @@ class SecondLook(Protocol):
 
 
 class PairLook:
-    """Asks "A or B?" over both descriptions, in both orders, and averages the log-odds.
+    """Asks which of the two it is, with both orders of the two, and averages the log-odds of their names.
 
-    The average takes away the liking for a letter or a place, which in small models is stronger than the request: a 0.5B
-    model says "A" whatever stands there. What the pair says under an empty request is taken off as well.
+    The average takes away the liking for a place in the list, and what the pair says under an empty request is taken off as
+    well. Names are scored and not letters: a small model says "A" whatever stands there, so that its two letters hardly
+    move with the request.
     """
 
     name = "pair"
@@ -71,23 +73,27 @@ class PairLook:
 
 
 def _pair_items(request: str, pair: Pair) -> list[ScoreItem]:
-    """Returns A and B after the pair in its order, then after the pair turned round."""
-    first, second = pair
+    """Returns both names after the pair in its order, then after the pair turned round."""
     return [
-        ScoreItem(prompt=pair_prompt(*order, request), continuation=label)
-        for order in ((first, second), (second, first))
-        for label in ("A", "B")
+        ScoreItem(prompt=direct_prompt(order, request), continuation=name_of(candidate), end=True)
+        for order in (pair, pair[::-1])
+        for candidate in pair
     ]
 
 
-def _log_odds(values: tuple[float, ...]) -> float:
-    a, b, turned_a, turned_b = values
-    return ((a - b) + (turned_b - turned_a)) / 2
+def _log_odds(values: Sequence[float]) -> float:
+    first, second, first_turned, second_turned = values
+    return ((first - second) + (first_turned - second_turned)) / 2
 
 
 async def _look_by_label(request: str, pair: Pair, model: Model) -> Look:
-    first, second = pair
-    straight, usage = await choose_label(model, pair_prompt(first, second, request), ("A", "B"))
-    turned, more = await choose_label(model, pair_prompt(second, first, request), ("A", "B"))
-    logs = [math.log(p) for p in (*straight.probabilities, *turned.probabilities)]
-    return Look(log_odds=_log_odds((logs[0], logs[1], logs[2], logs[3])), usage=usage + more)
+    labels = ("A", "B")
+    logs: list[float] = []
+    usage = Usage()
+    for order in (pair, pair[::-1]):
+        prompt = label_prompt(list(zip(labels, order, strict=True)), request)
+        distribution, cost = await choose_label(model, prompt, labels)
+        straight = distribution.probabilities if order == pair else distribution.probabilities[::-1]
+        logs += [math.log(probability) for probability in straight]
+        usage += cost
+    return Look(log_odds=_log_odds(logs), usage=usage)

@@ -114,7 +114,7 @@ async def test_a_request_is_decided_called_and_answered():
     assert step.candidates[0].arguments == {"a": 2, "b": 3}
     assert trajectory.model == "function"
     assert trajectory.usage.computed_tokens > step.usage.computed_tokens > 0
-    assert set(trajectory.prompts) >= {"channel", "direct", "pair", "arguments", "answer"}
+    assert set(trajectory.prompts) >= {"channel", "direct", "arguments", "answer"}
     assert from_json(TrajectoryRecord, to_json(trajectory)) == trajectory
 
 

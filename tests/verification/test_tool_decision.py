@@ -28,15 +28,15 @@ def prompt_text(item: ScoreItem) -> str:
     return "\n".join(message.content for message in item.prompt)
 
 
-def scoring(channel, *, direct=None, pair=0.0):
-    """A scorer with the given log-likelihoods by tool name; `pair` is the log-odds of the first in each order."""
+def scoring(channel, *, direct=None, pair=None, first=0.0):
+    """A scorer with the given log-likelihoods by tool name, and a liking in pairs for whatever stands `first`."""
 
     def score(item: ScoreItem) -> float:
         text = prompt_text(item)
         asked = item.prompt[-1].content
-        if "A: " in text:
-            nats = pair(text) if callable(pair) else pair
-            return (nats if item.continuation == "A" else 0.0) if asked else 0.0
+        if text.count("\n- ") == 2:
+            stands_first = f"- {item.continuation}:" in text.split("\n")[3]
+            return (pair or {}).get(item.continuation, 0.0) * bool(asked) + first * stands_first
         if item.continuation in channel and "Answer with the tool's name" in text:
             return (direct or {}).get(item.continuation, 0.0) if asked else 0.0
         for name, value in channel.items():
@@ -74,11 +74,9 @@ async def test_a_clear_choice_is_made_without_a_second_look():
 
 
 async def test_two_close_candidates_are_looked_at_again_and_the_look_can_change_the_choice():
-    def favours_forecast(text: str) -> float:
-        return 3.0 if "A: weather_forecast" in text else -3.0
-
     score = scoring(
-        {"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -20}, pair=favours_forecast
+        {"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -20},
+        pair={"weather_forecast": 3.0},
     )
     decision = await decider(score).decide("weather in Rome tomorrow?", TOOLS)
 
@@ -91,8 +89,8 @@ async def test_two_close_candidates_are_looked_at_again_and_the_look_can_change_
     assert decision.candidates[0].evidence["pair"] == 1.5
 
 
-async def test_a_liking_for_a_letter_moves_nothing():
-    score = scoring({"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -20}, pair=9.0)
+async def test_a_liking_for_a_place_moves_nothing():
+    score = scoring({"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -20}, first=9.0)
     decision = await decider(score).decide("weather?", TOOLS)
 
     assert decision.tool == "weather_now"
@@ -102,11 +100,8 @@ async def test_a_liking_for_a_letter_moves_nothing():
 
 
 async def test_a_second_look_leaves_the_other_candidates_as_they_are():
-    def favours_now(text: str) -> float:
-        return 3.0 if "A: weather_now" in text else -3.0
-
     score = scoring(
-        {"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -6}, pair=favours_now
+        {"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -6}, pair={"weather_now": 3.0}
     )
     decision = await decider(score).decide("weather?", TOOLS)
 
@@ -153,7 +148,7 @@ async def test_a_second_look_that_fails_abstains_and_keeps_the_choice():
     good = scoring({"weather_now": -5, "weather_forecast": -5.2, "cat_pictures": -20})
 
     def score(item: ScoreItem) -> float:
-        if "A: " in prompt_text(item):
+        if prompt_text(item).count("\n- ") == 2:
             raise ModelError("connection lost")
         return good(item)
 
