@@ -186,8 +186,9 @@ class PackedModel:
         self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
         """Returns the float32 logit of each target after the hidden state of its row."""
-        logits = (hidden[rows].float() * self._head.weight[targets].float()).sum(-1)
-        return logits if self._head.bias is None else logits + self._head.bias[targets].float()
+        weight, bias = self._head.weight, self._head.bias
+        logits = torch.sum(hidden[rows].float() * weight[targets].float(), dim=-1)
+        return logits if bias is None else logits + bias[targets].float()
 
     def _block_logits(self, hidden: torch.Tensor, block: slice) -> torch.Tensor:
         """Returns float32 logits for a block of the vocabulary."""

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from toolverifier.core import ToolError, UsageError
-from toolverifier.tools.toolset import Toolset
 from toolverifier.tools.builtin import files as files_module
 from toolverifier.tools.builtin import folder as folder_module
 from toolverifier.tools.builtin import workspace
+from toolverifier.tools.toolset import Toolset
 
 READERS = ("read_file", "count_lines", "file_info")
 NOW = datetime(2026, 3, 1, 14, 5, 9, tzinfo=UTC)
