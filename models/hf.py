@@ -26,6 +26,7 @@ from .hf_prompt import PromptEncoder
 from .hf_score import Scorer
 from .hf_shapes import ShapeCompiler
 from .prefix_cache import PrefixCache
+from .shapes import check_shape
 
 
 class HFModel:
@@ -51,12 +52,7 @@ class HFModel:
         packed = PackedModel(model)
         encoder = PromptEncoder(tokenizer)
         cache = PrefixCache(max_bytes=cache_bytes)
-        shapes = ShapeCompiler(
-            tokenizer,
-            vocabulary=packed.vocabulary,
-            end_token=encoder.end_token,
-            control_tokens=encoder.control_tokens,
-        )
+        shapes = ShapeCompiler(tokenizer, encoder, vocabulary=packed.vocabulary)
         self._thread = threading.Thread(
             target=_work,
             args=(
@@ -68,8 +64,8 @@ class HFModel:
             daemon=True,
         )
         self._thread.start()
-        # The thread ends with its model, also with one that nobody closed.
-        weakref.finalize(self, self._jobs.put, None)
+        # The thread ends with its model or with the program, also where nobody closes it.
+        weakref.finalize(self, _stop, self._jobs, self._thread)
 
     @classmethod
     async def load(
@@ -112,6 +108,7 @@ class HFModel:
         Stop strings are for free text; a shape ends by itself. The log probabilities of first tokens are the model's
         own; with a shape they are those of the tokens that it allows.
         """
+        check_shape(shape)
         future: Future[ModelOutput] = Future()
         self._submit(GenerateJob(prompt=prompt, shape=shape, config=config, future=future))
         return await asyncio.wrap_future(future)
@@ -158,6 +155,12 @@ def _work(jobs: queue.SimpleQueue[Job | None], scorer: Scorer, decoder: Decoder)
             scorer.score([job for job in waited_for if isinstance(job, ScoreJob)])
             decoder.admit([job for job in waited_for if isinstance(job, GenerateJob)])
             decoder.step()
+
+
+def _stop(jobs: queue.SimpleQueue[Job | None], thread: threading.Thread) -> None:
+    jobs.put(None)
+    if threading.current_thread() is not thread:
+        thread.join()
 
 
 def _drain(jobs: queue.SimpleQueue[Job | None], *, wait: bool) -> list[Job | None]:

@@ -141,6 +141,11 @@ class PackedModel:
             Hidden states ``[tokens, width]`` and keys and values ``[layers, 2, kv_heads, tokens, head_dim]``, the runs'
             tokens one after the other.
         """
+        if sum(len(run.tokens) for run in runs) == 1:
+            # A product with one row takes another kernel, which rounds otherwise; a text would depend on whether another
+            # grows beside it.
+            hidden, kv = self.forward([*runs, *runs])
+            return hidden[:1], kv[..., :1, :]
         tokens = torch.tensor([[token for run in runs for token in run.tokens]], device=self.device)
         positions = torch.tensor(
             [[position for run in runs for position in run.positions]], device=self.device
@@ -193,7 +198,9 @@ class PackedModel:
     def _block_logits(self, hidden: torch.Tensor, block: slice) -> torch.Tensor:
         """Returns float32 logits for a block of the vocabulary."""
         bias = None if self._head.bias is None else self._head.bias[block]
-        return functional.linear(hidden, self._head.weight[block], bias).float()
+        rows = hidden.expand(2, -1) if len(hidden) == 1 else hidden  # As in `forward`.
+        logits: torch.Tensor = functional.linear(rows, self._head.weight[block], bias)
+        return logits[: len(hidden)].float()
 
     def room_after(self, tokens: int) -> int:
         """Returns how many tokens can follow that many.

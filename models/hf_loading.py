@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -25,7 +26,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from ..core import MissingModelError, ModelError, NotSupportedError
 from .catalog import cache_folder, ensure, entries
@@ -59,6 +60,8 @@ async def load_weights(
     if path.suffix == ".gguf" and path.is_file():
         digest = await asyncio.to_thread(_sha256, path)
         return await asyncio.to_thread(_load_gguf, path, digest, quantization, _device(device))
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise MissingModelError(f"no model in the folder {str(path)!r}: it has no config.json")
     source = str(path) if path.is_dir() else name
     return await asyncio.to_thread(_load, source, quantization, _device(device))
 
@@ -109,7 +112,7 @@ def _unpack(path: Path) -> Weights:
         quantization_config=GgufConfig(dequantize=True),
     )
     # The weights are dense now; with its quantizer the model would refuse to be saved.
-    vars(model).pop("hf_quantizer")
+    vars(model).pop("hf_quantizer", None)
     return model, tokenizer
 
 
@@ -144,6 +147,9 @@ def _pretrained(source: str, *, gguf_file: str | None = None, **options: Any) ->
         raise ModelError(f"{source!r} does not fit into memory: {error}") from error
     except (ValueError, ImportError) as error:
         raise NotSupportedError(f"cannot load {source!r}: {error}") from error
+    if getattr(model, "is_quantized", False):
+        # bitsandbytes remarks on every product of an int8 layer that it works in float16.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise NotSupportedError(f"{source!r} has no fast tokenizer")
     return model.eval(), tokenizer
@@ -152,12 +158,13 @@ def _pretrained(source: str, *, gguf_file: str | None = None, **options: Any) ->
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps transformers' progress bars and remarks out of the terminal."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        transformers_logging.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
