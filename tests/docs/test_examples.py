@@ -30,8 +30,9 @@ def words(text: str) -> set[str]:
 
 
 def score(item: ScoreItem) -> float:
-    """Stands in for a log-likelihood: the share of the continuation's words that the user's turn has."""
-    found = words(item.continuation) & words(item.prompt[1].content)
+    """Stands in for a log-likelihood: the share of the continuation's words that the last turn of the user has."""
+    *_, turn = (message.content for message in item.prompt if message.role == "user")
+    found = words(item.continuation) & words(turn.rpartition("Request: ")[2])
     return 20.0 * len(found) / len(words(item.continuation)) - 20.0
 
 
