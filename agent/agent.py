@@ -13,6 +13,7 @@ from ..models import Model
 from ..tools import Approve, Tool, Toolset
 from ..verification import DEFAULT_WEIGHTS, ArgumentDecider, ToolDecider, Weights
 from .events import Event, RunStarted
+from .follow_up import context_after, parts_to_go_on_with
 from .loop import run_loop
 from .run import Run
 
@@ -118,10 +119,19 @@ class Agent:
     ) -> Trajectory:
         if not request.strip():
             raise UsageError("the request is empty: say what you want")
-        request, context = _go_on(request, after)
-        run = Run(request=request, model=self.model.name, limits=self.limits, emit=emit)
-        emit(RunStarted(run_id=run.id, request=request))
-        loop = asyncio.ensure_future(run_loop(self, run, context=context))
+        run = Run(
+            request=request,
+            context=context_after(after),
+            model=self.model.name,
+            limits=self.limits,
+            emit=emit,
+        )
+        parts: tuple[str, ...] = ()
+        if after is not None and after.stop_reason == "needs_input":
+            parts = parts_to_go_on_with(after, reply=request)
+            run.request = "\n".join(parts)
+        emit(RunStarted(run_id=run.id, request=run.request))
+        loop = asyncio.ensure_future(run_loop(self, run, parts=parts))
         stop = asyncio.ensure_future((cancel or asyncio.Event()).wait())
         try:
             await asyncio.wait(
@@ -136,12 +146,3 @@ class Agent:
             stop.cancel()
             loop.cancel()
             await asyncio.wait({loop, stop})
-
-
-def _go_on(request: str, after: Trajectory | None) -> tuple[str, str]:
-    """Returns the request and the context that an earlier run leaves."""
-    if after is None:
-        return request, ""
-    if after.stop_reason == "needs_input":
-        return f"{after.request}\n{after.answer}\n{request}", ""
-    return request, f"Earlier request: {after.request}\nEarlier answer: {after.answer or 'none'}"

@@ -46,12 +46,14 @@ class Outcome:
     """Required arguments that nothing gives."""
 
 
-async def run_loop(agent: Agent, run: Run, *, context: str) -> Trajectory:
-    """Serves the request part by part; parts that do not wait for each other go side by side."""
-    texts, usage = await split_request(run.request, model=agent.model)
-    run.usage += usage
+async def run_loop(agent: Agent, run: Run, *, parts: tuple[str, ...]) -> Trajectory:
+    """Serves the request part by part; parts that do not wait for each other go side by side.
+
+    Where no `parts` are given, the request is taken apart first.
+    """
+    texts = parts or await plan(agent, run)
     run.emit(Planned(parts=texts))
-    waiting = [Part(text=text, context=context) for text in texts]
+    waiting = [Part(text=text, context=run.context) for text in texts]
     while waiting:
         room = run.room()
         if not room:
@@ -63,7 +65,7 @@ async def run_loop(agent: Agent, run: Run, *, context: str) -> Trajectory:
         if not run.steps and len(texts) > 1 and any(map(_found_no_tool, outcomes)):
             # What was taken apart may be one task after all, so it is looked at as a whole and nothing is called.
             run.record(replace(outcome.step, call=None) for outcome in outcomes)
-            waiting = [Part(text=run.request, context=context)]
+            waiting = [Part(text=run.request, context=run.context)]
             continue
         outcomes = await gather_bounded(
             outcomes, lambda outcome: call(agent, run, outcome), limit=_MAX_SIDE_BY_SIDE
@@ -76,14 +78,22 @@ async def run_loop(agent: Agent, run: Run, *, context: str) -> Trajectory:
         lacking = [outcome for outcome in outcomes if outcome.missing]
         if lacking and not any(outcome.step.result for outcome in outcomes):
             return run.finish("needs_input", ask(agent, lacking))
-        known = "\n".join(filter(None, [context, render_results(run.results, _MAX_RESULT_CHARS)]))
+        known = what_is_known(run)
         again = [outcome.part for outcome in outcomes if _may_go_on(agent, outcome)]
         waiting = [
             replace(part, context=known, attempt=part.attempt + 1) for part in again
         ] + waiting
     if not run.results:
         return run.finish("no_tool")
-    return run.finish("answered", await answer(agent, run))
+    succeeded = any(result.error is None for _, result in run.results)
+    return run.finish("answered" if succeeded else "failed", await answer(agent, run))
+
+
+async def plan(agent: Agent, run: Run) -> tuple[str, ...]:
+    """Returns the parts of the run's request."""
+    texts, usage = await split_request(run.request, model=agent.model)
+    run.usage += usage
+    return texts
 
 
 async def decide(agent: Agent, run: Run, part: Part) -> Outcome:
@@ -153,11 +163,17 @@ def ask(agent: Agent, lacking: Sequence[Outcome]) -> str:
 
 
 async def answer(agent: Agent, run: Run) -> str:
-    """Returns the answer to the request from all results."""
-    prompt = answer_prompt(run.request, run.results, max_chars=_MAX_RESULT_CHARS)
+    """Returns the answer to the request from all that is known."""
+    prompt = answer_prompt(run.request, what_is_known(run))
     output = await agent.model.generate(prompt, config=_ANSWER)
     run.usage += output.usage
     return output.text.strip()
+
+
+def what_is_known(run: Run) -> str:
+    """Returns what earlier runs and this one found out, for the model to read."""
+    results = render_results(run.results, max_chars=_MAX_RESULT_CHARS)
+    return "\n".join(filter(None, [run.context, results]))
 
 
 def _found_no_tool(outcome: Outcome) -> bool:

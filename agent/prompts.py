@@ -60,21 +60,16 @@ def split_prompt(request: str) -> tuple[Message, ...]:
     )
 
 
-def answer_prompt(
-    request: str, calls: Sequence[tuple[ToolCall, ToolResult]], *, max_chars: int
-) -> tuple[Message, ...]:
-    """Returns the prompt after which the answer is the assistant's turn; each result is cut at `max_chars`."""
+def answer_prompt(request: str, results: str) -> tuple[Message, ...]:
+    """Returns the prompt after which the answer is the assistant's turn."""
     return (
         Message(role="system", content=ANSWER_SYSTEM),
-        Message(
-            role="user",
-            content=ANSWER_USER.format(request=request, results=render_results(calls, max_chars)),
-        ),
+        Message(role="user", content=ANSWER_USER.format(request=request, results=results)),
     )
 
 
-def render_results(calls: Sequence[tuple[ToolCall, ToolResult]], max_chars: int) -> str:
-    """Returns the calls with their results, one block each."""
+def render_results(calls: Sequence[tuple[ToolCall, ToolResult]], *, max_chars: int) -> str:
+    """Returns the calls with their results, one block each; each result is cut at `max_chars`."""
     blocks = []
     for call, result in calls:
         arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())

@@ -24,6 +24,8 @@ class Run:
     """The state of one run."""
 
     request: str
+    context: str
+    """What is known from earlier runs."""
     model: str
     limits: Limits
     emit: Callable[[Event], None]
@@ -67,6 +69,7 @@ class Run:
         return Trajectory(
             id=self.id,
             request=self.request,
+            context=self.context,
             model=self.model,
             steps=tuple(self.steps),
             answer=answer,

@@ -24,7 +24,7 @@ from ..agent import (
 from ..core import ArgumentDecision, Candidate, Distribution, ToolCall, Trajectory, Verdict
 
 _SHOWN_CANDIDATES = 4
-_BAR_WIDTH = 20
+_BAR_WIDTH = 12
 _MAX_RESULT_LINES = 8
 
 _STOPS = {

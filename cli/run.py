@@ -20,7 +20,7 @@ from .live import LiveView, call_text
 from .loading import DEFAULT_MODEL, MODEL_HELP, load_with_progress
 from .toolsets import TOOLS_HELP, load_toolset
 
-_FAILED = ("rejected", "limit", "cancelled")
+_FAILED = ("rejected", "limit", "cancelled", "failed")
 
 
 def run(

@@ -49,6 +49,13 @@ class Distribution:
         pairs = zip(self.options, self.probabilities, strict=True)
         return tuple(sorted(pairs, key=lambda pair: -pair[1]))
 
+    def logs(self) -> dict[str, float]:
+        """Log probabilities by option, in nats; what has probability 0 gets -inf."""
+        return {
+            option: math.log(probability) if probability > 0 else -math.inf
+            for option, probability in zip(self.options, self.probabilities, strict=True)
+        }
+
     @property
     def best(self) -> str:
         """The most probable option."""

@@ -13,7 +13,8 @@ StopReason = Literal[
     "answered", "called", "no_tool", "needs_input", "rejected", "limit", "cancelled", "failed"
 ]
 """Why a run ended. ``called``: the caller runs the calls. ``needs_input``: the answer is a question to the user.
-``rejected``: a call was not approved. ``failed``: the model failed; such a trajectory is carried by a `RunError`."""
+``rejected``: a call was not approved. ``failed``: no call went well, or the model failed (then a `RunError` carries the
+trajectory)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,11 @@ class Step:
     usage: Usage = Usage()
     seconds: float = 0.0
 
+    @property
+    def confidence(self) -> float:
+        """Probability of the chosen tool, or of "none", 0 to 1."""
+        return self.candidates[0].probability
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory:
@@ -42,6 +48,8 @@ class Trajectory:
 
     id: str
     request: str
+    context: str = ""
+    """What was known from earlier runs."""
     model: str
     steps: tuple[Step, ...] = ()
     answer: str | None = None

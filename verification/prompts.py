@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..core import Message
@@ -37,17 +38,53 @@ LABEL_SYSTEM = (
 )
 
 ARGUMENTS_SYSTEM = (
-    "You fill in the arguments of a tool call from the user's request, as JSON. Copy values from the request. "
-    "An argument that the request does not give is null.\n\n"
-    "Tool: {name}\nDescription: {description}\nArguments:\n{arguments}"
+    "You fill in the arguments of a tool call from the user's request, each as a JSON value. Copy values from the request. "
+    "An argument that the request does not give is null."
+)
+ARGUMENTS_TOOL = (
+    "Tool: {name}\nDescription: {description}\nArguments:\n{arguments}\n\nRequest: {request}\n\n"
 )
 ARGUMENTS_CONTEXT = "{request}\n\nWhat is known so far:\n{context}"
+ARGUMENT_ASKED = "Value of {name}:"
+ARGUMENTS_ASKED = "All arguments, as a JSON object:"
+ARGUMENTS_EXAMPLE = ToolSpec(
+    name="find_trains",
+    description="Finds trains between two cities.",
+    parameters={
+        "type": "object",
+        "properties": {
+            "origin": {"type": "string", "description": "City where the journey begins."},
+            "stops": {"type": "array", "description": "Cities on the way."},
+            "day": {"type": "string", "description": "Day of the journey."},
+            "seats": {"type": "integer", "description": "Number of seats."},
+            "comfort": {"enum": ["first class", "second class"]},
+            "payment": {"enum": ["card", "cash"]},
+            "pets": {"type": "boolean"},
+        },
+        "required": ["origin"],
+    },
+)
+ARGUMENTS_EXAMPLE_REQUEST = (
+    "Two seats on the train from Bern by way of Lyon and Nice, please, first class."
+)
+ARGUMENTS_EXAMPLE_VALUES = {
+    "origin": "Bern",
+    "stops": ["Lyon", "Nice"],
+    "day": None,
+    "seats": 2,
+    "comfort": "first class",
+    "payment": None,
+    "pets": None,
+}
 
 TEMPLATES = {
     "channel": f"{CHANNEL_SYSTEM}\n{CHANNEL_TOOL}\n{CHANNEL_NONE}",
     "direct": f"{DIRECT_SYSTEM}\n{NONE_DESCRIPTION}",
     "label": LABEL_SYSTEM,
-    "arguments": f"{ARGUMENTS_SYSTEM}\n{ARGUMENTS_CONTEXT}",
+    "arguments": (
+        f"{ARGUMENTS_SYSTEM}\n{ARGUMENTS_TOOL}\n{ARGUMENTS_CONTEXT}\n{ARGUMENT_ASKED}\n{ARGUMENTS_ASKED}\n"
+        f"{ARGUMENTS_EXAMPLE}\n{ARGUMENTS_EXAMPLE_REQUEST}\n{ARGUMENTS_EXAMPLE_VALUES}"
+    ),
 }
 """Template of every prompt by the name of what it serves."""
 
@@ -106,22 +143,55 @@ def label_prompt(
     )
 
 
-def arguments_prompt(tool: ToolSpec, request: str, context: str, begun: str) -> tuple[Message, ...]:
-    """Returns the prompt in which the assistant's turn has begun with `begun`, the JSON text so far."""
-    lines = "\n".join(
-        f"- {name} ({_type_text(schema)}{', required' if name in tool.required else ''})"
-        f"{': ' + one_line(schema['description']) if schema.get('description') else ''}"
-        for name, schema in tool.properties.items()
-    )
-    system = ARGUMENTS_SYSTEM.format(
-        name=tool.name, description=one_line(tool.description), arguments=lines
-    )
+def arguments_prompt(
+    tool: ToolSpec, request: str, context: str, *, name: str | None = None
+) -> tuple[Message, ...]:
+    """Returns the prompt after which an argument's value is the assistant's turn, or without a `name` all arguments.
+
+    A worked example stands first: without one, small models do not answer with bare JSON values. The tool's own
+    demonstrations follow it.
+    """
     if context:
         request = ARGUMENTS_CONTEXT.format(request=request, context=context)
+    example = _tool_and_request(ARGUMENTS_EXAMPLE, ARGUMENTS_EXAMPLE_REQUEST)
+    values = ARGUMENTS_EXAMPLE_VALUES if name else {None: ARGUMENTS_EXAMPLE_VALUES}
+    turns = [
+        message
+        for asked, value in values.items()
+        for message in (
+            Message(role="user", content=_asked(asked)),
+            Message(role="assistant", content=json.dumps(value)),
+        )
+    ]
+    first, *others = turns
+    for demonstration in tool.demonstrations:
+        shown = demonstration.arguments if name is None else demonstration.arguments.get(name)
+        asked_of = _tool_and_request(tool, demonstration.request) + _asked(name)
+        others.append(Message(role="user", content=asked_of))
+        others.append(Message(role="assistant", content=json.dumps(shown, ensure_ascii=False)))
     return (
-        Message(role="system", content=system),
-        Message(role="user", content=request),
-        Message(role="assistant", content=begun),
+        Message(role="system", content=ARGUMENTS_SYSTEM),
+        replace(first, content=example + first.content),
+        *others,
+        Message(role="user", content=_tool_and_request(tool, request) + _asked(name)),
+    )
+
+
+def _asked(name: str | None) -> str:
+    return ARGUMENTS_ASKED if name is None else ARGUMENT_ASKED.format(name=name)
+
+
+def _tool_and_request(tool: ToolSpec, request: str) -> str:
+    lines = "\n".join(
+        f"- {argument} ({_type_text(schema)}{', required' if argument in tool.required else ''})"
+        f"{': ' + one_line(schema['description']) if schema.get('description') else ''}"
+        for argument, schema in tool.properties.items()
+    )
+    return ARGUMENTS_TOOL.format(
+        name=tool.name,
+        description=one_line(tool.description),
+        arguments=lines,
+        request=request,
     )
 
 

@@ -60,6 +60,12 @@ TOOLS = (add, shout, erase)
 WORDS = {"add": ("add", "plus"), "shout": ("shout",), "erase": ("erase",)}
 
 
+def asked_argument(prompt) -> tuple[str, str]:
+    """Returns the request and the argument whose value is asked for."""
+    request, argument = prompt[-1].content.split("Request: ")[1].split("\n\nValue of ")
+    return request, argument.rstrip(":")
+
+
 def score(item: ScoreItem) -> float:
     """Scores as a sensible model would: a tool by its word in the request, a value by the order of the request's."""
     system, user = item.prompt[0].content, item.prompt[1].content
@@ -70,14 +76,14 @@ def score(item: ScoreItem) -> float:
             return -20.0
         return -5.0 if any(word in item.continuation for word in words) else -50.0
     if "fill in the arguments" in system:
-        value = item.continuation.strip().removesuffix("}")
-        argument = item.prompt[2].content.strip('{": ')
+        value = item.continuation
+        user, argument = asked_argument(item.prompt)
         if not user:
             return -12.0
         wanted = {"b": -1}.get(argument, 0)
         spans = [word.strip('"') for word in user.split() if word.strip('"').isdigit()]
         if argument in ("a", "b"):
-            return -1.0 if spans and value == spans[wanted] else -9.0
+            return -0.1 if spans and value == spans[wanted] else -9.0
         if "please" in user and "failed" in user:
             return -1.0 if value == '"please"' else -9.0
         return -1.0 if value.strip('"') in ("fail", "hello", "a.txt") else -9.0
@@ -90,8 +96,9 @@ def generate(prompt, shape, config) -> str:
         return json.dumps(prompt[-1].content.rstrip(".").split(" and "))
     if system.startswith("You answer"):
         return "The results are " + "; ".join(prompt[1].content.split("Results:\n")[1].split("\n"))
-    words = prompt[1].content.split("\n")[0].split()
-    failed = "failed" in prompt[1].content
+    request, _ = asked_argument(prompt)
+    words = request.split("\n")[-1 if "Please tell me" in request else 0].split()
+    failed = "failed" in request
     return json.dumps("please" if failed else words[-1] if len(words) > 1 else None)
 
 
@@ -168,6 +175,32 @@ async def test_what_is_missing_is_asked_for_and_the_reply_goes_on():
     assert answered.calls[0].arguments == {"a": 2, "b": 3}
 
 
+async def test_what_was_called_before_a_question_is_not_called_again():
+    question = await agent().run("add 2 to 3 and shout")
+    answered = await agent().run("shout hello", after=question)
+
+    assert [call.name for call in question.calls] == ["add"]
+    assert [call.name for call in answered.calls] == ["shout"]
+    assert "add(a=2, b=3): 5" in answered.context
+    assert "add(a=2, b=3): 5" in answered.answer
+
+
+async def test_a_run_in_which_no_call_went_well_has_failed():
+    @tool(effect="read", name="shout")
+    def broken(text: str) -> str:
+        """Writes a text in capital letters.
+
+        Args:
+            text: What to shout.
+        """
+        raise ToolError("no voice")
+
+    trajectory = await agent(tools=(broken,)).run("shout hello")
+
+    assert trajectory.stop_reason == "failed"
+    assert "no voice" in trajectory.answer
+
+
 async def test_a_run_after_an_answered_one_knows_what_was_said():
     first = await agent().run("add 2 to 3")
     second = await agent().run("shout hello", after=first)
@@ -228,7 +261,7 @@ async def test_a_failed_call_that_changes_something_is_not_tried_again():
     trajectory = await agent(tools=(shout_once,), approve=approve).run("shout hello")
 
     assert len(trajectory.calls) == 1
-    assert trajectory.stop_reason == "answered"
+    assert trajectory.stop_reason == "failed"
 
 
 async def test_calls_are_left_to_the_caller_where_it_wants_that():

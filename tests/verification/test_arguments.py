@@ -16,17 +16,17 @@ def spec(required=(), /, **properties) -> ToolSpec:
 def model(nats=None, *, draws=None) -> FunctionModel:
     """Scores a value by `nats[argument][JSON text]`, else -10; draws what `draws` says for each argument."""
 
-    def begun(prompt) -> str:
-        return prompt[-1].content.strip('{: "')
+    def asked(prompt) -> str:
+        return prompt[-1].content.split("Value of ")[1].rstrip(":")
 
     def score(item: ScoreItem) -> float:
-        if not item.prompt[1].content:
+        if "Request: \n" in item.prompt[-1].content:
             return -10.0
-        value = item.continuation.strip().removesuffix("}")
-        return (nats or {}).get(begun(item.prompt), {}).get(value, -10.0)
+        value = item.continuation
+        return (nats or {}).get(asked(item.prompt), {}).get(value, -10.0)
 
     def generate(prompt, shape, config) -> str:
-        return json.dumps((draws or {}).get(begun(prompt)))
+        return json.dumps((draws or {}).get(asked(prompt)))
 
     return FunctionModel(generate, score=score)
 
