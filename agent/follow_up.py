@@ -16,14 +16,11 @@ def context_after(after: Trajectory | None) -> str:
         return ""
     calls = [(step.call, step.result) for step in after.steps if step.call and step.result]
     results = render_results(calls, max_chars=_MAX_RESULT_CHARS)
-    answered = after.answer if after.stop_reason == "answered" else None
-    lines = [
-        after.context,
-        f"Earlier request: {after.request}",
-        results,
-        f"Earlier answer: {answered}" if answered else "",
-    ]
-    return "\n".join(filter(None, lines))
+    known = [after.context, results]
+    if after.stop_reason != "needs_input":  # a question stands in the parts that it was asked for
+        known.insert(1, f"Earlier request: {after.request}")
+        known.append(f"Earlier answer: {after.answer or 'none'}")
+    return "\n".join(filter(None, known))
 
 
 def parts_to_go_on_with(after: Trajectory, *, reply: str) -> tuple[str, ...]:
