@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .argument_schema import Argument
@@ -17,7 +17,7 @@ NOT_GIVEN = "not given"
 class ArgumentValue:
     """A candidate value."""
 
-    value: Any
+    value: Any = field(compare=False)
     json: str | None
     """The value as JSON text; None stands for "not given"."""
     grounds: str

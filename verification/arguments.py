@@ -25,7 +25,7 @@ from ..core import (
 from ..models import GenerateConfig, MemoModel, Model, ModelOutput, ScoreItem
 from ..tools import ToolSpec
 from .argument_schema import Argument
-from .argument_values import ArgumentValue, drawn_value, listed_values
+from .argument_values import NOTHING, ArgumentValue, drawn_value, listed_values
 from .prompts import arguments_prompt
 
 _DRAW = GenerateConfig(max_tokens=96)
@@ -36,18 +36,12 @@ _MORE_LIKELY_THAN_NOT = math.log(0.5)
 
 @dataclass(frozen=True, kw_only=True)
 class ArgumentWeights:
-    """How the log-scores of a value are put together."""
+    """What counts besides the likelihood of a value."""
 
-    likelihood: float = 0.3
-    """Weight of log p(value | tool, request)."""
-    information: float = 0.5
-    """Weight of log p(value | tool, request) - log p(value | tool, empty request): what the request adds."""
-    span_bonus: float = 1.0
-    """Nats for a value that request or context write out."""
+    support: float = 2.7
+    """Nats that the request must add to a value that it does not write out; with less it counts as invented."""
     reuse_penalty: float = 4.0
     """Nats off for each span that stands in two arguments of one call."""
-    draw_information: float = 3.0
-    """Nats that the request must add to a drawn value that it does not write out; less counts as invented."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,25 +114,37 @@ class ArgumentDecider:
         tool: ToolSpec,
         context: str,
     ) -> tuple[dict[str, list[_Weighed]], Usage]:
-        """Returns every value weighed, by argument; all are scored in one batch."""
+        """Returns every value weighed, by argument: by its likelihood, where the request supports it.
+
+        What the request writes out is supported. A choice of the schema is, where the request makes it likelier by `support`
+        nats than "not given", and a drawn value, where it makes it likelier by that much than an empty request.
+        """
         asked = await self.model.score(_items(values, request, tool, context))
-        empty = await self.priors.score(_items(values, "", tool, ""))
-        scores = iter(zip(asked.values, empty.values, strict=True))
-        weighed = {
-            name: [self._weighed(value, *next(scores)) for value in candidates]
+        doubtful = {
+            name: [value for value in candidates if not value.is_span]
             for name, candidates in values.items()
         }
+        empty = await self.priors.score(_items(doubtful, "", tool, ""))
+        likelihoods, priors = iter(asked.values), iter(empty.values)
+        weighed: dict[str, list[_Weighed]] = {}
+        for name, candidates in values.items():
+            scored = {value: next(likelihoods) for value in candidates}
+            added = {value: scored[value] - next(priors) for value in doubtful[name]}
+            weighed[name] = [
+                _Weighed(
+                    value=value,
+                    likelihood=scored[value],
+                    logit=scored[value] if self._supports(value, added) else -math.inf,
+                )
+                for value in candidates
+            ]
         return weighed, asked.usage + empty.usage
 
-    def _weighed(self, value: ArgumentValue, likelihood: float, prior: float) -> _Weighed:
-        weights = self.weights
-        information = likelihood - prior
-        logit = weights.likelihood * likelihood + weights.information * information
-        if value.is_span:
-            logit += weights.span_bonus
-        elif value.grounds == "draw" and information < weights.draw_information:
-            logit = -math.inf
-        return _Weighed(value=value, likelihood=likelihood, logit=logit)
+    def _supports(self, value: ArgumentValue, added: Mapping[ArgumentValue, float]) -> bool:
+        if value.json is None or value.is_span:
+            return True
+        rival = added[NOTHING] if value.grounds == "schema" else 0.0
+        return added[value] - rival >= self.weights.support
 
     async def _draw(
         self, arguments: Sequence[Argument], request: str, tool: ToolSpec, context: str

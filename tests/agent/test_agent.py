@@ -97,7 +97,8 @@ def generate(prompt, shape, config) -> str:
     if system.startswith("You answer"):
         return "The results are " + "; ".join(prompt[1].content.split("Results:\n")[1].split("\n"))
     request, _ = asked_argument(prompt)
-    words = request.split("\n")[-1 if "Please tell me" in request else 0].split()
+    said = request.split("\n\nWhat is known so far:")[0]
+    words = said.split("\n")[-1].split()
     failed = "failed" in request
     return json.dumps("please" if failed else words[-1] if len(words) > 1 else None)
 

@@ -28,12 +28,12 @@ TOOLS = [
 
 
 def score(item: ScoreItem) -> float:
-    user = item.prompt[1].content
+    user = item.prompt[-1].content
+    if "fill in the arguments" in item.prompt[0].content:
+        return -0.1 if "Rome" in item.continuation and "Rome" in user else -9.0
     if user.startswith("Tool: "):
         wanted = "erase" if "rase" in item.continuation else "weather_now"
         return -5.0 if f"Tool: {wanted}\n" in user else -6.0
-    if "fill in the arguments" in item.prompt[0].content:
-        return -1.0 if "Rome" in item.continuation and "Rome" in item.prompt[-1].content else -9.0
     return -10.0
 
 
