@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core import Step, ToolCall, Trajectory, gather_bounded
 from ..models import GenerateConfig
@@ -34,6 +34,8 @@ class Part:
     context: str
     """What is known from before the run and from other parts."""
     attempt: int = 1
+    failed: tuple[dict[str, Any], ...] = ()
+    """Arguments of its calls that failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +80,8 @@ async def run_loop(agent: Agent, run: Run, *, parts: tuple[str, ...]) -> Traject
         lacking = [outcome for outcome in outcomes if outcome.missing]
         if lacking and not any(outcome.step.result for outcome in outcomes):
             return run.finish("needs_input", ask(agent, lacking))
-        known = what_is_known(run)
-        again = [outcome.part for outcome in outcomes if _may_go_on(agent, outcome)]
-        waiting = [
-            replace(part, context=known, attempt=part.attempt + 1) for part in again
-        ] + waiting
+        again = [outcome for outcome in outcomes if _may_go_on(agent, outcome)]
+        waiting = [next_attempt(run, outcome) for outcome in again] + waiting
     if not run.results:
         return run.finish("no_tool")
     succeeded = any(result.error is None for _, result in run.results)
@@ -112,7 +111,9 @@ async def decide(agent: Agent, run: Run, part: Part) -> Outcome:
     tool = agent.toolset.get(chosen.tool) if chosen.tool else None
     if tool is None:
         return Outcome(part=part, step=replace(step, seconds=time.perf_counter() - started))
-    filled = await agent.argument_decider.decide(part.text, tool.spec, context=part.context)
+    filled = await agent.argument_decider.decide(
+        part.text, tool.spec, context=part.context, failed=part.failed
+    )
     run.usage += filled.usage
     run.emit(ArgumentsDecided(part=part.text, tool=tool.spec.name, decision=filled))
     best, *others = step.candidates
@@ -124,7 +125,7 @@ async def decide(agent: Agent, run: Run, part: Part) -> Outcome:
         usage=step.usage + filled.usage,
         seconds=time.perf_counter() - started,
     )
-    if not filled.missing:
+    if not filled.missing and filled.arguments not in part.failed:
         name, arguments = tool.spec.name, filled.arguments
         step = replace(step, call=ToolCall(id=run.new_call_id(), name=name, arguments=arguments))
     return Outcome(part=part, step=step, missing=filled.missing)
@@ -148,6 +149,13 @@ async def call(agent: Agent, run: Run, outcome: Outcome) -> Outcome:
     run.emit(CallFinished(call=made, result=result))
     seconds = outcome.step.seconds + time.perf_counter() - started
     return replace(outcome, step=replace(outcome.step, result=result, seconds=seconds))
+
+
+def next_attempt(run: Run, outcome: Outcome) -> Part:
+    """Returns the part for another decision, with all that is known by now."""
+    part, made = outcome.part, outcome.step.call
+    failed = (*part.failed, made.arguments) if made else part.failed
+    return replace(part, context=what_is_known(run), attempt=part.attempt + 1, failed=failed)
 
 
 def ask(agent: Agent, lacking: Sequence[Outcome]) -> str:

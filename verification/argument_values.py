@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .argument_schema import Argument
@@ -23,6 +23,9 @@ class ArgumentValue:
     grounds: str
     """Where it comes from: ``request``, ``context``, ``schema``, ``draw`` or ``none``."""
 
+    pressed: bool = field(default=False, compare=False)
+    """Whether the model was pressed for it, because the request seemed not to give the argument."""
+
     @property
     def name(self) -> str:
         """The candidate's name in records."""
@@ -32,6 +35,11 @@ class ArgumentValue:
     def is_span(self) -> bool:
         """Whether request or context write it out."""
         return self.grounds in ("request", "context")
+
+    @property
+    def needs_support(self) -> bool:
+        """Whether it counts only where the request makes it likelier."""
+        return self.pressed or not self.is_span
 
 
 NOTHING = ArgumentValue(value=None, json=None, grounds="none")
@@ -62,10 +70,14 @@ def listed_values(argument: Argument, request: str, context: str) -> list[Argume
     return list(first.values())
 
 
-def drawn_value(argument: Argument, drawn: Any, request: str, context: str) -> ArgumentValue:
+def drawn_value(
+    argument: Argument, drawn: Any, request: str, context: str, *, pressed: bool = False
+) -> ArgumentValue:
     """Returns what a model wrote as a candidate; "not given" where it is null, empty, or does not fit."""
     if drawn is None or drawn == "" or not argument.fits(drawn):
         return NOTHING
     if is_verbatim(drawn, request):
-        return value_from(drawn, "request")
-    return value_from(drawn, "context" if is_verbatim(drawn, context) else "draw")
+        grounds = "request"
+    else:
+        grounds = "context" if is_verbatim(drawn, context) else "draw"
+    return replace(value_from(drawn, grounds), pressed=pressed)

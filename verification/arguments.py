@@ -22,7 +22,7 @@ from ..core import (
     Usage,
     gather_bounded,
 )
-from ..models import GenerateConfig, MemoModel, Model, ModelOutput, ScoreItem
+from ..models import GenerateConfig, MemoModel, Model, ModelOutput, Prompt, ScoreItem
 from ..tools import ToolSpec
 from .argument_schema import Argument
 from .argument_values import NOTHING, ArgumentValue, drawn_value, listed_values
@@ -40,6 +40,8 @@ class ArgumentWeights:
 
     support: float = 2.7
     """Nats that the request must add to a value that it does not write out; with less it counts as invented."""
+    span_bonus: float = 2.0
+    """Nats for a value that request or context write out over one that the model made of it."""
     reuse_penalty: float = 4.0
     """Nats off for each span that stands in two arguments of one call."""
 
@@ -66,6 +68,26 @@ class _Weighed:
     logit: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Asking:
+    """What arguments are decided from."""
+
+    tool: ToolSpec
+    request: str
+    context: str
+
+    def prompt(self, name: str | None) -> Prompt:
+        return arguments_prompt(self.tool, self.request, self.context, name=name)
+
+    def items(self, values: Mapping[str, Sequence[ArgumentValue]]) -> list[ScoreItem]:
+        prompts = {name: self.prompt(name) for name in values}
+        return [
+            ScoreItem(prompt=prompts[name], continuation=value.json or "null", end=True)
+            for name, candidates in values.items()
+            for value in candidates
+        ]
+
+
 @dataclass(frozen=True)
 class ArgumentDecider:
     """Decides arguments with one model. Frozen; it holds no state of a decision, only remembered priors."""
@@ -77,13 +99,21 @@ class ArgumentDecider:
     def __post_init__(self) -> None:
         object.__setattr__(self, "priors", MemoModel(self.model))
 
-    async def decide(self, request: str, tool: ToolSpec, *, context: str = "") -> ArgumentsDecision:
+    async def decide(
+        self,
+        request: str,
+        tool: ToolSpec,
+        *,
+        context: str = "",
+        failed: Sequence[Mapping[str, Any]] = (),
+    ) -> ArgumentsDecision:
         """Returns the arguments that the request asks for.
 
         Args:
             request: what the user wants.
             tool: the tool that was chosen.
             context: what earlier steps found out; values may come from it.
+            failed: arguments of calls that failed; they are not decided again where there is another way.
 
         Raises:
             ModelError: the backend failed.
@@ -92,39 +122,35 @@ class ArgumentDecider:
             return ArgumentsDecision(arguments={}, decisions=(), missing=())
         arguments = [Argument(tool, name) for name in tool.properties]
         listed = {each.name: listed_values(each, request, context) for each in arguments}
+        asking = _Asking(tool=tool, request=request, context=context)
         try:
-            weighed, usage = await self._weigh(listed, request, tool, context)
+            weighed, usage = await self._weigh(listed, asking)
         except NotSupportedError:
-            return await self._draw_whole(request, tool, context)
+            return await self._draw_whole(asking)
         unsure = [each for each in arguments if _needs_draw(each, weighed[each.name])]
-        drawn, left_out, cost = await self._draw(unsure, request, tool, context)
+        drawn, left_out, cost = await self._draw(unsure, weighed, asking)
         usage += cost
-        new = {name: [value] for name, value in drawn.items() if value not in listed[name]}
-        if new:
-            more, cost = await self._weigh(new, request, tool, context)
+        if drawn:
+            more, cost = await self._weigh(drawn, asking)
             usage += cost
-            weighed |= {name: weighed[name] + more[name] for name in more}
-        decision = _decision(tool, weighed, _assign(weighed, self.weights.reuse_penalty))
-        return replace(decision, left_out=left_out, usage=usage)
+            weighed |= {name: _joined(weighed[name], more[name]) for name in more}
+        chosen = self._assign(weighed, failed)
+        return replace(_decision(tool, weighed, chosen), left_out=left_out, usage=usage)
 
     async def _weigh(
-        self,
-        values: Mapping[str, Sequence[ArgumentValue]],
-        request: str,
-        tool: ToolSpec,
-        context: str,
+        self, values: Mapping[str, Sequence[ArgumentValue]], asking: _Asking
     ) -> tuple[dict[str, list[_Weighed]], Usage]:
         """Returns every value weighed, by argument: by its likelihood, where the request supports it.
 
         What the request writes out is supported. A choice of the schema is, where the request makes it likelier by `support`
         nats than "not given", and a drawn value, where it makes it likelier by that much than an empty request.
         """
-        asked = await self.model.score(_items(values, request, tool, context))
+        asked = await self.model.score(asking.items(values))
         doubtful = {
-            name: [value for value in candidates if not value.is_span]
+            name: [value for value in candidates if value.needs_support]
             for name, candidates in values.items()
         }
-        empty = await self.priors.score(_items(doubtful, "", tool, ""))
+        empty = await self.priors.score(replace(asking, request="", context="").items(doubtful))
         likelihoods, priors = iter(asked.values), iter(empty.values)
         weighed: dict[str, list[_Weighed]] = {}
         for name, candidates in values.items():
@@ -134,34 +160,48 @@ class ArgumentDecider:
                 _Weighed(
                     value=value,
                     likelihood=scored[value],
-                    logit=scored[value] if self._supports(value, added) else -math.inf,
+                    logit=scored[value] + self.weights.span_bonus * value.is_span
+                    if self._supports(value, added)
+                    else -math.inf,
                 )
                 for value in candidates
             ]
         return weighed, asked.usage + empty.usage
 
     def _supports(self, value: ArgumentValue, added: Mapping[ArgumentValue, float]) -> bool:
-        if value.json is None or value.is_span:
+        if value.json is None or not value.needs_support:
             return True
         rival = added[NOTHING] if value.grounds == "schema" else 0.0
         return added[value] - rival >= self.weights.support
 
     async def _draw(
-        self, arguments: Sequence[Argument], request: str, tool: ToolSpec, context: str
-    ) -> tuple[dict[str, ArgumentValue], tuple[str, ...], Usage]:
-        """Returns for each argument the value that the model itself writes under the schema, and what failed."""
+        self,
+        arguments: Sequence[Argument],
+        weighed: Mapping[str, Sequence[_Weighed]],
+        asking: _Asking,
+    ) -> tuple[dict[str, list[ArgumentValue]], tuple[str, ...], Usage]:
+        """Returns for each argument the value that the model itself writes under the schema, where it is a new one.
+
+        Where a required argument seems not to be given, the model is pressed for a value: null is no way out, but the
+        request must support what comes. The second thing returned is what failed.
+        """
+        pressed = {
+            each.name
+            for each in arguments
+            if each.required and _best(weighed[each.name]) == NOTHING
+        }
 
         async def draw(argument: Argument) -> ModelOutput | ModelError:
+            schema = argument.tool.properties[argument.name]
+            shape = schema if argument.name in pressed else _nullable(schema)
             try:
                 return await self.model.generate(
-                    arguments_prompt(tool, request, context, name=argument.name),
-                    shape=argument.within(_nullable(tool.properties[argument.name])),
-                    config=_DRAW,
+                    asking.prompt(argument.name), shape=argument.within(shape), config=_DRAW
                 )
             except ModelError as error:
                 return error
 
-        values: dict[str, ArgumentValue] = {}
+        values: dict[str, list[ArgumentValue]] = {}
         left_out: list[str] = []
         usage = Usage()
         outcomes = await gather_bounded(arguments, draw, limit=len(arguments) or 1)
@@ -170,12 +210,21 @@ class ArgumentDecider:
                 left_out.append(f"draw of {argument.name}: {outcome}")
                 continue
             usage += outcome.usage
-            drawn = json.loads(outcome.text)
-            values[argument.name] = drawn_value(argument, drawn, request, context)
+            value = drawn_value(
+                argument,
+                json.loads(outcome.text),
+                asking.request,
+                asking.context,
+                pressed=argument.name in pressed,
+            )
+            known = {each.value.json for each in weighed[argument.name]}
+            if value.json is not None and (value.pressed or value.json not in known):
+                values[argument.name] = [value]
         return values, tuple(left_out), usage
 
-    async def _draw_whole(self, request: str, tool: ToolSpec, context: str) -> ArgumentsDecision:
+    async def _draw_whole(self, asking: _Asking) -> ArgumentsDecision:
         """Decides with a model that cannot score: it writes all arguments at once, null for what is not given."""
+        tool = asking.tool
         arguments = [Argument(tool, name) for name in tool.properties]
         whole = {
             "type": "object",
@@ -184,13 +233,12 @@ class ArgumentDecider:
             "additionalProperties": False,
         }
         output = await self.model.generate(
-            arguments_prompt(tool, request, context),
-            shape=arguments[0].within(whole),
-            config=_DRAW_WHOLE,
+            asking.prompt(None), shape=arguments[0].within(whole), config=_DRAW_WHOLE
         )
         drawn = json.loads(output.text)
         chosen = {
-            each.name: drawn_value(each, drawn[each.name], request, context) for each in arguments
+            each.name: drawn_value(each, drawn[each.name], asking.request, asking.context)
+            for each in arguments
         }
         certain = {
             name: [_Weighed(value=value, likelihood=0.0, logit=0.0)]
@@ -198,25 +246,45 @@ class ArgumentDecider:
         }
         return replace(_decision(tool, certain, chosen), usage=output.usage)
 
+    def _assign(
+        self, weighed: Mapping[str, Sequence[_Weighed]], failed: Sequence[Mapping[str, Any]]
+    ) -> dict[str, ArgumentValue]:
+        """Returns the most probable assignment of all arguments, by beam search; where it has failed, one with other values.
 
-def _items(
-    values: Mapping[str, Sequence[ArgumentValue]], request: str, tool: ToolSpec, context: str
-) -> list[ScoreItem]:
-    prompts = {name: arguments_prompt(tool, request, context, name=name) for name in values}
-    return [
-        ScoreItem(prompt=prompts[name], continuation=value.json or "null", end=True)
-        for name, candidates in values.items()
-        for value in candidates
-    ]
+        A span of the request is seldom meant for two arguments, so each reuse costs `reuse_penalty` nats.
+        """
+        beam: list[tuple[float, dict[str, ArgumentValue]]] = [(0.0, {})]
+        for name, candidates in weighed.items():
+            logs = _distribution(candidates).logs()
+            grown = [
+                (
+                    total
+                    + logs[each.value.name]
+                    - self.weights.reuse_penalty * _reuses(each.value, assigned),
+                    {**assigned, name: each.value},
+                )
+                for total, assigned in beam
+                for each in candidates
+            ]
+            beam = sorted(grown, key=lambda pair: -pair[0])[:_BEAM]
+        best = beam[0][1]
+        for total, assigned in beam:
+            given = _given(assigned)
+            if total > -math.inf and given not in failed and given.keys() == _given(best).keys():
+                return assigned
+        return best
 
 
 def _needs_draw(argument: Argument, weighed: Sequence[_Weighed]) -> bool:
-    """Whether the model might write something likelier than every listed value.
+    """Whether the model might write something better than the listed values.
 
-    It cannot where one of them is more likely than not, and it must not where the schema lists all there are.
+    It cannot where one of them is more likely than not, and it must not where the schema lists all there are. "Not given" is
+    no good answer for a required argument, however likely.
     """
     if argument.choices is not None:
         return False
+    if argument.required and _best(weighed) == NOTHING:
+        return True
     return max(each.likelihood for each in weighed) < _MORE_LIKELY_THAN_NOT
 
 
@@ -224,26 +292,25 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def _assign(
-    weighed: Mapping[str, Sequence[_Weighed]], reuse_penalty: float
-) -> dict[str, ArgumentValue]:
-    """Returns the most probable assignment of all arguments, by beam search.
+def _joined(listed: Sequence[_Weighed], drawn: Sequence[_Weighed]) -> list[_Weighed]:
+    """Returns listed and drawn values together.
 
-    A span of the request is seldom meant for two arguments, so each reuse costs `reuse_penalty` nats.
+    A value that the model was pressed for takes the place of "not given" where the request supports it; otherwise it does
+    not count.
     """
-    beam: list[tuple[float, dict[str, ArgumentValue]]] = [(0.0, {})]
-    for name, candidates in weighed.items():
-        logs = _distribution(candidates).logs()
-        grown = [
-            (
-                total + logs[each.value.name] - reuse_penalty * _reuses(each.value, assigned),
-                {**assigned, name: each.value},
-            )
-            for total, assigned in beam
-            for each in candidates
-        ]
-        beam = sorted(grown, key=lambda pair: -pair[0])[:_BEAM]
-    return beam[0][1]
+    if not drawn[0].value.pressed:
+        return [*listed, *drawn]
+    if drawn[0].logit == -math.inf:
+        return list(listed)
+    return [*(each for each in listed if each.value not in (NOTHING, drawn[0].value)), *drawn]
+
+
+def _best(weighed: Sequence[_Weighed]) -> ArgumentValue:
+    return max(weighed, key=lambda each: each.logit).value
+
+
+def _given(assigned: Mapping[str, ArgumentValue]) -> dict[str, Any]:
+    return {name: value.value for name, value in assigned.items() if value.json is not None}
 
 
 def _reuses(value: ArgumentValue, assigned: Mapping[str, ArgumentValue]) -> int:
@@ -274,7 +341,7 @@ def _decision(
         for name, value in chosen.items()
     )
     return ArgumentsDecision(
-        arguments={name: value.value for name, value in chosen.items() if value.json is not None},
+        arguments=_given(chosen),
         decisions=decisions,
         missing=tuple(
             name for name in chosen if name in tool.required and chosen[name].json is None
