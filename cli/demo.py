@@ -63,7 +63,7 @@ QUESTIONS = (
         truths=lambda: [_size("core/usage.py")],
     ),
     Question(
-        request="Which file has the words 'class PrefixCache' in it?",
+        request="Which lines in these files contain 'class PrefixCache'?",
         truths=lambda: ["models/prefix_cache.py"],
     ),
     Question(
@@ -79,8 +79,8 @@ QUESTIONS = (
         truths=lambda: [_berlin_time("09:30")],
     ),
     Question(
-        request="How many kilometres are 26.2 miles?",
-        truths=lambda: ["42.16"],
+        request="How much is 350 kg in pounds?",
+        truths=lambda: ["771.6"],
     ),
     Question(
         request="What is 37 * 48 + 19?",
@@ -89,6 +89,10 @@ QUESTIONS = (
     Question(
         request="How many lines does agent/loop.py have, and how many lines does agent/plan.py have?",
         truths=lambda: [_lines("agent/loop.py"), _lines("agent/plan.py")],
+    ),
+    Question(
+        request="Find the file second_look.py and tell me how many lines it has.",
+        truths=lambda: [_lines("verification/second_look.py")],
     ),
     Question(request="Please book me a table at an Italian restaurant.", stop_reason="no_tool"),
     Question(request="How many lines does it have?", stop_reason="needs_input"),
