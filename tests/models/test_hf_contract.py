@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from toolverifier.core import Message, MissingModelError
+from toolverifier.core import MissingModelError
 from toolverifier.models import GenerateConfig, hf_generate
 from toolverifier.models.hf import HFModel
 from toolverifier.models.hf_forward import PackedModel
@@ -49,7 +49,7 @@ async def test_a_text_that_copies_takes_fewer_passes_and_is_the_same(model, monk
 
     monkeypatch.setattr(PackedModel, "forward", counted)
     line = "one apple, two pears, three plums, four figs, five dates, six limes, seven nuts"
-    prompt = (Message(role="user", content=f"Repeat these words exactly: {line}"),)
+    prompt = f"{line}\n{line}\n{line}\n"
     outputs = []
     for guess in (0, hf_generate.MAX_GUESS):
         monkeypatch.setattr(hf_generate, "MAX_GUESS", guess)
