@@ -61,7 +61,8 @@ class _Row:
     def make_guess(self) -> None:
         """Guesses that the text goes on as it did where its last tokens stood before (Saxena 2023, prompt lookup).
 
-        Answers copy from results, so it often does. The text is the same as without a guess, only sooner there.
+        Answers copy from results, so it often does. Only tokens that the model itself chooses are taken, so the text is that
+        of decoding without guesses, but for near ties that bf16 rounds the other way in a pass of several tokens.
         """
         self.guess = []
         if self.constraint is None and self.job.config.temperature == 0:
