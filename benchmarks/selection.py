@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.data import Labelled, data_folder, joint_library, toolselect_sample
 from toolverifier import __version__, load_model
 from toolverifier.core import UsageError
-from toolverifier.models import DEFAULT_MODEL
+from toolverifier.models import DEFAULT_MODEL, ScoreItem
 from toolverifier.verification import NONE, ToolDecider, ToolDecision
 
 SEED = 7
@@ -38,6 +38,7 @@ class Outcome:
     row: Labelled
     decision: ToolDecision
     seconds: float
+    request_tokens: int
 
     def alone(self, piece: str) -> str:
         """Returns the tool that one piece of evidence by itself would choose."""
@@ -60,7 +61,16 @@ async def decide_all(
     for number, row in enumerate(rows, start=1):
         started = time.perf_counter()
         decision = await decider.decide(row.request, row.tools)
-        outcomes.append(Outcome(row=row, decision=decision, seconds=time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        counted = await decider.model.score([ScoreItem(prompt="-", continuation=row.request)])
+        outcomes.append(
+            Outcome(
+                row=row,
+                decision=decision,
+                seconds=seconds,
+                request_tokens=counted.tokens[0],
+            )
+        )
         print(f"\r{label} {number}/{len(rows)}", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
     return outcomes
@@ -96,6 +106,7 @@ def measure(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     broken = sum(each.best_two[0] == each.row.gold != each.decision.tool for each in looked)
     # The first request to a library pays for the library; what comes later is what a user pays.
     warm = [each for number, each in enumerate(outcomes) if number]
+    new = sum(each.request_tokens * len(each.decision.candidates) for each in warm)
     return {
         "n": n,
         "right": {
@@ -107,6 +118,7 @@ def measure(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             kind: fmean(asdict(each.decision.usage)[kind] for each in warm)
             for kind in ("computed_tokens", "reused_tokens", "generated_tokens")
         },
+        "computed_for_each_new": sum(each.decision.usage.computed_tokens for each in warm) / new,
         "seconds": {
             "median": median(each.seconds for each in warm),
             "p95": sorted(each.seconds for each in warm)[int(0.95 * len(warm))],
@@ -151,6 +163,10 @@ def markdown(report: dict[str, Any]) -> str:
         ),
         ("chose none", lambda f: f"{f['chose_none']}"),
         ("tokens computed a decision", lambda f: f"{f['tokens']['computed_tokens']:.0f}"),
+        (
+            "tokens computed for each of the request's, times candidates",
+            lambda f: f"{f['computed_for_each_new']:.2f}",
+        ),
         ("tokens reused a decision", lambda f: f"{f['tokens']['reused_tokens']:.0f}"),
         (
             "seconds a decision, median (p95)",

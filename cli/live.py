@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import singledispatchmethod
 
 from rich.console import Console, Group, RenderableType
@@ -30,7 +29,7 @@ _MAX_RESULT_LINES = 8
 _STOPS = {
     "called": "decided; the call is yours to make",
     "no_tool": "no tool fits",
-    "rejected": "stopped: a call was not approved",
+    "rejected": "stopped: a call was not approved (--yes approves all)",
     "limit": "stopped: a limit was reached",
     "cancelled": "stopped: cancelled",
 }
@@ -201,7 +200,3 @@ def _shown(value: object) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:23]}…"
-
-
-Show = Callable[[Event], None]
-"""What a run's events are handed to."""

@@ -18,7 +18,7 @@ from ..tools import ToolSpec
 from .exits import exit_codes
 from .live import LiveView, call_text
 from .loading import DEFAULT_MODEL, MODEL_HELP, load_with_progress
-from .toolsets import TOOLS_HELP, load_toolset
+from .toolsets import TOOLS_HELP, AllowPrivateHosts, AllowPython, load_toolset
 
 _FAILED = ("rejected", "limit", "cancelled", "failed")
 
@@ -31,13 +31,17 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the trajectory as JSON.")] = False,
     no_execute: Annotated[bool, typer.Option(help="Decide the calls, do not make them.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Approve every call.")] = False,
+    allow_python: AllowPython = False,
+    allow_private_hosts: AllowPrivateHosts = False,
     svg: Annotated[Path | None, typer.Option(help="Keep the view as an SVG file.")] = None,
 ) -> None:
     """Decide and make the tool calls that a request needs, and answer it."""
     with exit_codes():
         if not request.strip():
             raise UsageError("the request is empty: say what you want")
-        toolset = load_toolset(tools)
+        toolset = load_toolset(
+            tools, allow_python=allow_python, allow_private_hosts=allow_private_hosts
+        )
         console = Console(record=svg is not None, quiet=as_json)
 
         async def approve(call: ToolCall, spec: ToolSpec) -> bool:

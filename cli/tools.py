@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .exits import exit_codes
-from .toolsets import TOOLS_HELP, load_toolset
+from .toolsets import TOOLS_HELP, AllowPrivateHosts, AllowPython, load_toolset
 
 app = typer.Typer(no_args_is_help=True, help="Tools and their schemas.")
 
@@ -21,10 +21,14 @@ def list_tools(
     sources: Annotated[list[str], typer.Argument(metavar="TOOLS...", help=TOOLS_HELP)],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    allow_python: AllowPython = False,
+    allow_private_hosts: AllowPrivateHosts = False,
 ) -> None:
     """Check a tool library and show its tools."""
     with exit_codes():
-        toolset = load_toolset(sources)
+        toolset = load_toolset(
+            sources, allow_python=allow_python, allow_private_hosts=allow_private_hosts
+        )
         if as_json:
             typer.echo(json.dumps([asdict(spec) for spec in toolset.specs], indent=2))
             return

@@ -6,6 +6,9 @@ import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from ..core import UsageError
 from ..tools import Tool, Toolset, workspace
@@ -15,22 +18,47 @@ TOOLS_HELP = (
 )
 
 
-def load_toolset(sources: Iterable[str]) -> Toolset:
+AllowPython = Annotated[
+    bool, typer.Option("--allow-python", help="Let a FILE.json name Python functions to call.")
+]
+AllowPrivateHosts = Annotated[
+    bool,
+    typer.Option(
+        "--allow-private-hosts", help="Let a FILE.json reach private and local addresses."
+    ),
+]
+
+
+def load_toolset(
+    sources: Iterable[str], *, allow_python: bool, allow_private_hosts: bool
+) -> Toolset:
     """Returns one toolset from all the sources.
+
+    Args:
+        sources: words as `TOOLS_HELP` says.
+        allow_python: as for `Toolset.from_json`.
+        allow_private_hosts: as for `Toolset.from_json`.
 
     Raises:
         UsageError: a source is not there or not one of the kinds.
         ToolLibraryError: a library has problems, or names collide.
     """
-    return Toolset.combine(*(_load(source) for source in sources))
+    toolsets = []
+    for source in sources:
+        if source.endswith(".json"):
+            toolset = Toolset.from_json(
+                Path(source), allow_python=allow_python, allow_private_hosts=allow_private_hosts
+            )
+        else:
+            toolset = _load(source)
+        toolsets.append(toolset)
+    return Toolset.combine(*toolsets)
 
 
 def _load(source: str) -> Toolset:
     kind, _, rest = source.partition(":")
     if kind == "workspace":
         return workspace(rest or ".")
-    if source.endswith(".json"):
-        return Toolset.from_json(Path(source))
     if rest and all(part.isidentifier() for part in kind.split(".")):
         return _from_module(kind, rest)
     raise UsageError(f"--tools {source!r}: expected {TOOLS_HELP}")

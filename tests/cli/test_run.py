@@ -158,3 +158,15 @@ def test_tools_can_be_listed(library):
 
     assert "weather_now" in listed.output
     assert [each["name"] for each in json.loads(as_json.stdout)] == ["weather_now", "erase"]
+
+
+def test_a_library_that_names_code_needs_a_word_of_consent(tmp_path):
+    tool = TOOLS[0] | {"binding": {"type": "python", "function": "json:dumps"}}
+    tool["parameters"] = {"type": "object", "properties": {"obj": {"type": "string"}}}
+    path = tmp_path / "tools.json"
+    path.write_text(json.dumps([tool]))
+    refused = CliRunner().invoke(app, ["tools", "list", str(path)])
+    allowed = CliRunner().invoke(app, ["tools", "list", str(path), "--allow-python"])
+
+    assert (refused.exit_code, "allow_python" in refused.output) == (2, True)
+    assert allowed.exit_code == 0
