@@ -161,8 +161,12 @@ def test_tools_can_be_listed(library):
 
 
 def test_a_library_that_names_code_needs_a_word_of_consent(tmp_path):
-    tool = TOOLS[0] | {"binding": {"type": "python", "function": "json:dumps"}}
-    tool["parameters"] = {"type": "object", "properties": {"obj": {"type": "string"}}}
+    tool = TOOLS[0] | {"binding": {"type": "python", "function": "textwrap:dedent"}}
+    tool["parameters"] = {
+        "type": "object",
+        "properties": {"text": {"type": "string"}},
+        "required": ["text"],
+    }
     path = tmp_path / "tools.json"
     path.write_text(json.dumps([tool]))
     refused = CliRunner().invoke(app, ["tools", "list", str(path)])
