@@ -18,12 +18,12 @@ _ANSWER = ModelOutput(text=task.ANSWER, stop="end")
 _LIKELY = {
     *((part, name) for part, (name, _) in zip(task.PARTS, task.CALLS, strict=True)),
     *(
-        (part, f" {json.dumps(value)}}}")
+        (f"{part}\n\nValue of {argument}:", json.dumps(value))
         for part, (_, arguments) in zip(task.PARTS, task.CALLS, strict=True)
-        for value in arguments.values()
+        for argument, value in arguments.items()
     ),
 }
-"""What is asked with the continuations that are right for it."""
+"""What is asked, at the end of a prompt, with the continuations that are right for it."""
 
 _TWINS = "rainfall humidity wind_speed area elevation rent crime traffic schools parks hotels museums visitors"
 
@@ -47,14 +47,17 @@ class InstantModel:
         """Returns a high score for what is right and a low one for all else."""
         return Scores(
             values=tuple(
-                -1.0 if (item.prompt[1].content, item.continuation) in _LIKELY else -30.0
-                for item in items
+                -0.1 if (_asked(item), item.continuation) in _LIKELY else -30.0 for item in items
             ),
             tokens=(1,) * len(items),
         )
 
     async def aclose(self) -> None:
         """Holds nothing."""
+
+
+def _asked(item: ScoreItem) -> str:
+    return item.prompt[-1].content.rpartition("Request: ")[2]
 
 
 def _twin(name: str) -> Tool:
