@@ -437,3 +437,17 @@ async def test_an_agent_without_tools_finds_none():
     trajectory = await agent(tools=()).run("add 2 to 3")
 
     assert trajectory.stop_reason == "no_tool"
+
+
+async def test_a_model_that_cannot_take_a_request_apart_serves_it_whole():
+    def only_answers(prompt, shape, config) -> str:
+        if shape is not None:
+            raise ModelError("no shapes here")
+        return "done"
+
+    serving = Agent(FunctionModel(only_answers, score=score), tools=TOOLS)
+    trajectory = await serving.run("add 2 to 3 and nothing else")
+
+    assert [step.request for step in trajectory.steps] == ["add 2 to 3 and nothing else"]
+    assert trajectory.answer == "done"
+    assert trajectory.steps[0].confidence > 0.9
