@@ -174,7 +174,7 @@ def in_own_process(options: argparse.Namespace, only: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.backends", "--model", options.model]
     command += ["--rows", str(options.rows), "--only", only]
     command += ["--data", options.data] if options.data else []
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, Any] = json.loads(done.stdout)
     return figures
 

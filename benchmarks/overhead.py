@@ -79,7 +79,7 @@ def interpreter_of(subject: Subject, setup: Path | None) -> Path | None:
     if not ready.exists():
         venv.create(folder, with_pip=True, clear=True)
         command = [python, "-m", "pip", "install", "--quiet", subject.install]
-        subprocess.run(command, check=True)  # noqa: S603 - a package that is named above
+        subprocess.run(command, check=True)
         ready.touch()
     return python
 
@@ -88,7 +88,7 @@ def measure(subject: Subject, python: Path, runs: int) -> dict[str, Any]:
     """Returns what one process measured."""
     script = RIVALS / "measure.py"
     command = [python, script, f"with_{subject.package}", subject.variant, str(runs)]
-    output = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - our own script
+    output = subprocess.run(command, capture_output=True, text=True)
     if output.returncode:
         raise SystemExit(f"{subject.package}, {subject.variant}: failed\n{output.stderr}")
     measured: dict[str, Any] = json.loads(output.stdout)
