@@ -129,7 +129,7 @@ class Agent:
         parts: tuple[str, ...] = ()
         if after is not None and after.stop_reason == "needs_input":
             parts = parts_to_go_on_with(after, reply=request)
-            run.request = "\n".join(parts)
+            run.request = "\n".join(parts) or request
         emit(RunStarted(run_id=run.id, request=run.request))
         loop = asyncio.ensure_future(run_loop(self, run, parts=parts))
         stop = asyncio.ensure_future((cancel or asyncio.Event()).wait())
@@ -139,6 +139,8 @@ class Agent:
             )
             if loop.done():
                 return loop.result()
+            loop.cancel()
+            await asyncio.wait({loop})  # what is under way goes into the trajectory
             return run.finish("cancelled" if stop.done() else "limit")
         except ToolVerifierError as error:
             raise RunError(str(error), trajectory=run.trajectory("failed")) from error

@@ -56,6 +56,7 @@ async def run_loop(agent: Agent, run: Run, *, parts: tuple[str, ...]) -> Traject
     texts = parts or await plan(agent, run)
     run.emit(Planned(parts=texts))
     waiting = [Part(text=text, context=run.context) for text in texts]
+    stuck: list[Outcome] = []
     while waiting:
         room = run.room()
         if not room:
@@ -69,10 +70,7 @@ async def run_loop(agent: Agent, run: Run, *, parts: tuple[str, ...]) -> Traject
             run.record(replace(outcome.step, call=None) for outcome in outcomes)
             waiting = [Part(text=run.request, context=run.context)]
             continue
-        outcomes = await gather_bounded(
-            outcomes, lambda outcome: call(agent, run, outcome), limit=_MAX_SIDE_BY_SIDE
-        )
-        run.record(outcome.step for outcome in outcomes)
+        outcomes = await call_side_by_side(agent, run, outcomes)
         if any(_was_rejected(outcome) for outcome in outcomes):
             return run.finish("rejected")
         if any(outcome.step.call and not outcome.step.result for outcome in outcomes):
@@ -81,7 +79,10 @@ async def run_loop(agent: Agent, run: Run, *, parts: tuple[str, ...]) -> Traject
         if lacking and not any(outcome.step.result for outcome in outcomes):
             return run.finish("needs_input", ask(agent, lacking))
         again = [outcome for outcome in outcomes if _may_go_on(agent, outcome)]
+        stuck += [outcome for outcome in lacking if outcome not in again]
         waiting = [next_attempt(run, outcome) for outcome in again] + waiting
+    if stuck:
+        return run.finish("needs_input", ask(agent, stuck))
     if not run.results:
         return run.finish("no_tool")
     succeeded = any(result.error is None for _, result in run.results)
@@ -129,6 +130,20 @@ async def decide(agent: Agent, run: Run, part: Part) -> Outcome:
         name, arguments = tool.spec.name, filled.arguments
         step = replace(step, call=ToolCall(id=run.new_call_id(), name=name, arguments=arguments))
     return Outcome(part=part, step=step, missing=filled.missing)
+
+
+async def call_side_by_side(agent: Agent, run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Makes the decided calls and records their steps; also of a run that is stopped meanwhile."""
+    made = list(outcomes)
+
+    async def make(place: int) -> None:
+        made[place] = await call(agent, run, outcomes[place])
+
+    try:
+        await gather_bounded(range(len(made)), make, limit=_MAX_SIDE_BY_SIDE)
+    finally:
+        run.record(outcome.step for outcome in made)
+    return made
 
 
 async def call(agent: Agent, run: Run, outcome: Outcome) -> Outcome:

@@ -30,7 +30,7 @@ class Step:
     call: ToolCall | None = None
     """None where no tool fits or something is missing."""
     result: ToolResult | None = None
-    """None where the call was not executed."""
+    """None where the caller makes the call, or where the run was stopped before there was one."""
     left_out: tuple[str, ...] = ()
     """Evidence that could not be had, each with the reason; it did not count."""
     usage: Usage = Usage()

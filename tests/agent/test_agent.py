@@ -80,6 +80,8 @@ def score(item: ScoreItem) -> float:
         user, argument = asked_argument(item.prompt)
         if not user:
             return -12.0
+        if value == "null":
+            return -5.0
         wanted = {"b": -1}.get(argument, 0)
         spans = [word.strip('"') for word in user.split() if word.strip('"').isdigit()]
         if argument in ("a", "b"):
@@ -99,7 +101,7 @@ def generate(prompt, shape, config) -> str:
     request, _ = asked_argument(prompt)
     said = request.split("\n\nWhat is known so far:")[0]
     words = said.split("\n")[-1].split()
-    failed = "failed" in request
+    failed = "failed: cannot shout" in request
     return json.dumps("please" if failed else words[-1] if len(words) > 1 else None)
 
 
@@ -451,3 +453,50 @@ async def test_a_model_that_cannot_take_a_request_apart_serves_it_whole():
     assert [step.request for step in trajectory.steps] == ["add 2 to 3 and nothing else"]
     assert trajectory.answer == "done"
     assert trajectory.steps[0].confidence > 0.9
+
+
+async def test_a_call_that_is_under_way_when_the_run_is_stopped_stands_in_the_trajectory():
+    cancel = asyncio.Event()
+
+    @tool(effect="read", name="shout")
+    async def hang(text: str) -> str:
+        """Writes a text in capital letters.
+
+        Args:
+            text: What to shout.
+        """
+        if text == "hello":
+            return "HELLO"
+        cancel.set()
+        await asyncio.Event().wait()
+        return ""
+
+    trajectory = await agent(tools=(hang,)).run('shout "hello" and shout "fail"', cancel=cancel)
+
+    assert trajectory.stop_reason == "cancelled"
+    assert [(step.call.arguments, step.result) for step in trajectory.steps][1] == (
+        {"text": "fail"},
+        None,
+    )
+    assert trajectory.steps[0].result.content == "HELLO"
+
+
+async def test_a_part_that_stays_without_its_argument_is_asked_for_after_the_others():
+    failures = iter([True, False])
+
+    @tool(effect="read", name="add")
+    def flaky(a: int, b: int) -> int:
+        """Adds two numbers.
+
+        Args:
+            a: The first number.
+            b: The second number.
+        """
+        if next(failures):
+            raise ToolError("try 5 to 3")
+        return a + b
+
+    trajectory = await agent(tools=(flaky, shout)).run("add 2 to 3 to 4 and shout")
+
+    assert trajectory.stop_reason == "needs_input"
+    assert trajectory.answer == "Please tell me: text (What to shout)."
