@@ -147,9 +147,6 @@ def _pretrained(source: str, *, gguf_file: str | None = None, **options: Any) ->
         raise ModelError(f"{source!r} does not fit into memory: {error}") from error
     except (ValueError, ImportError) as error:
         raise NotSupportedError(f"cannot load {source!r}: {error}") from error
-    if getattr(model, "is_quantized", False):
-        # bitsandbytes remarks on every product of an int8 layer that it works in float16.
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise NotSupportedError(f"{source!r} has no fast tokenizer")
     return model.eval(), tokenizer
@@ -157,7 +154,11 @@ def _pretrained(source: str, *, gguf_file: str | None = None, **options: Any) ->
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps transformers' progress bars and remarks out of the terminal."""
+    """Keeps transformers' progress bars and remarks out of the terminal, and for good those of bitsandbytes.
+
+    That one remarks on a kernel that only its hub has, and on every product of an int8 layer that it works in float16.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
