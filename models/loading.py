@@ -8,7 +8,7 @@ from ..core import MissingModelError, UsageError
 from .base import Model
 from .openai import OpenAIModel
 
-DEFAULT_MODEL = "hf:qwen2.5-coder-1.5b"
+DEFAULT_MODEL = "hf:qwen2.5-coder-1.5b#nf4"
 """What the command line takes where no model is named; it can be had from a package registry alone."""
 
 _QUANTIZATIONS: dict[str, Literal["bf16", "nf4", "int8"]] = {
