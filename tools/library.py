@@ -50,6 +50,9 @@ def collisions(names: list[tuple[str, str]], *, mend: str) -> list[Problem]:
 
 
 def _name_problems(name: Any, path: str) -> list[Problem]:
+    if isinstance(name, str) and name.lower() == "none":
+        message = f'{shown(name)} stands for "no tool fits"; give the tool another name'
+        return [Problem(path=path, message=message)]
     if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         return []
     message = f"1 to 64 letters, digits, _ or - are expected, got {shown(name)}"

@@ -135,6 +135,13 @@ def test_a_bad_library_is_refused_whole_with_every_problem() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["none", "None", "NONE"])
+def test_no_tool_may_have_the_name_that_says_that_no_tool_fits(name: str) -> None:
+    expected = f'$[0].name: "{name}" stands for "no tool fits"; give the tool another name'
+    assert problems_of([{**PLAIN, "name": name}]) == [expected]
+    assert Toolset.from_json([{**PLAIN, "name": "none_left"}]).specs == (spec("none_left"),)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
