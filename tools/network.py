@@ -2,7 +2,7 @@
 
 The exchange goes through a transport and not through an `httpx.AsyncClient`: a client would take
 proxies from the environment (which resolve names themselves and so get around the address check),
-add credentials from ``.netrc``, keep cookies, and log every URL with the secrets in its query.
+keep cookies, and log every URL with the secrets in its query.
 """
 
 from __future__ import annotations
