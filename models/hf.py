@@ -7,7 +7,6 @@ tree of tokens over the prefix cache, texts as one growing batch.
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 import weakref
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from ..core import ModelError, UsageError
 from .base import GenerateConfig, ModelOutput, Prompt, ScoreItem, Scores, Shape
 from .hf_forward import PackedModel
 from .hf_generate import Decoder
-from .hf_jobs import GenerateJob, Job, ScoreJob
+from .hf_jobs import GenerateJob, Job, JobQueue, ScoreJob, fail
 from .hf_loading import Quantization, load_weights
 from .hf_prompt import PromptEncoder
 from .hf_score import Scorer
@@ -46,9 +45,7 @@ class HFModel:
             NotSupportedError: the model's architecture does something that packed batches cannot.
         """
         self._name = name
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._closing = threading.Lock()
-        self._closed = False
+        self._jobs = JobQueue()
         packed = PackedModel(model)
         encoder = PromptEncoder(tokenizer)
         cache = PrefixCache(max_bytes=cache_bytes)
@@ -56,6 +53,7 @@ class HFModel:
         self._thread = threading.Thread(
             target=_work,
             args=(
+                name,
                 self._jobs,
                 Scorer(packed, cache, encoder),
                 Decoder(packed, cache, encoder, shapes),
@@ -65,7 +63,7 @@ class HFModel:
         )
         self._thread.start()
         # The thread ends with its model or with the program, also where nobody closes it.
-        weakref.finalize(self, _stop, self._jobs, self._thread)
+        weakref.finalize(self, _stop, name, self._jobs, self._thread)
 
     @classmethod
     async def load(
@@ -110,7 +108,7 @@ class HFModel:
         """
         check_shape(shape)
         future: Future[ModelOutput] = Future()
-        self._submit(GenerateJob(prompt=prompt, shape=shape, config=config, future=future))
+        self._jobs.put(GenerateJob(prompt=prompt, shape=shape, config=config, future=future))
         return await asyncio.wrap_future(future)
 
     async def score(self, items: Sequence[ScoreItem]) -> Scores:
@@ -126,48 +124,41 @@ class HFModel:
         if not items:
             return Scores(values=(), tokens=())
         future: Future[Scores] = Future()
-        self._submit(ScoreJob(items=tuple(items), future=future))
+        self._jobs.put(ScoreJob(items=tuple(items), future=future))
         return await asyncio.wrap_future(future)
 
     async def aclose(self) -> None:
         """Gives back the weights and the cache, after what was asked for before is done."""
-        with self._closing:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
+        self._jobs.close(f"{self._name} is closed")
         await asyncio.to_thread(self._thread.join)
 
-    def _submit(self, job: Job) -> None:
-        with self._closing:
-            if self._closed:
-                raise ModelError(f"{self._name} is closed")
-            self._jobs.put(job)
 
-
-def _work(jobs: queue.SimpleQueue[Job | None], scorer: Scorer, decoder: Decoder) -> None:
+def _work(name: str, jobs: JobQueue, scorer: Scorer, decoder: Decoder) -> None:
     """Does the jobs until None comes and everything before it is done. Runs in the model's thread."""
     closing = False
-    with torch.inference_mode():
-        while not closing or decoder.busy:
-            arrived = _drain(jobs, wait=not decoder.busy)
-            closing = closing or None in arrived
-            waited_for = [job for job in arrived if job and not job.future.cancelled()]
-            scorer.score([job for job in waited_for if isinstance(job, ScoreJob)])
-            decoder.admit([job for job in waited_for if isinstance(job, GenerateJob)])
-            decoder.step()
+    unanswered: list[Job] = []
+    try:
+        with torch.inference_mode():
+            while not closing or decoder.busy:
+                arrived = jobs.take(wait=not decoder.busy)
+                closing = closing or None in arrived
+                new = [job for job in arrived if job and not job.future.cancelled()]
+                unanswered = [job for job in unanswered if not job.future.done()] + new
+                scorer.score([job for job in new if isinstance(job, ScoreJob)])
+                decoder.admit([job for job in new if isinstance(job, GenerateJob)])
+                decoder.step()
+    except BaseException as error:
+        # Whatever it is (a panic in Rust is no Exception), without this thread nobody would ever get an answer.
+        reason = f"{name} broke and is closed; load it again ({type(error).__name__}: {error})"
+        jobs.close(reason)
+        for job in [*unanswered, *jobs.take(wait=False)]:
+            if job:
+                broken = ModelError(reason)
+                broken.__cause__ = error
+                fail(job.future, broken)
 
 
-def _stop(jobs: queue.SimpleQueue[Job | None], thread: threading.Thread) -> None:
-    jobs.put(None)
+def _stop(name: str, jobs: JobQueue, thread: threading.Thread) -> None:
+    jobs.close(f"{name} is closed")
     if threading.current_thread() is not thread:
         thread.join()
-
-
-def _drain(jobs: queue.SimpleQueue[Job | None], *, wait: bool) -> list[Job | None]:
-    """Returns the jobs that are there, waiting for a first one where that is asked for."""
-    arrived = [jobs.get()] if wait else []
-    while True:
-        try:
-            arrived.append(jobs.get_nowait())
-        except queue.Empty:
-            return arrived

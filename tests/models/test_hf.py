@@ -233,6 +233,32 @@ async def test_an_error_goes_to_the_request_that_caused_it(model, plain):
     assert output.text == plain_text(plain, "What will", max_tokens=12)
 
 
+async def test_what_breaks_the_thread_is_told_to_all_who_wait_and_to_all_who_come_later(
+    folder, monkeypatch
+):
+    class Panic(BaseException):
+        """As pyo3 raises it for a panic in Rust: no Exception."""
+
+    def panic(_encoder: PromptEncoder, _text: str) -> tuple[int, ...]:
+        raise Panic("index out of bounds")
+
+    model = await HFModel.load(folder, device="cpu")
+    monkeypatch.setattr(PromptEncoder, "text", panic)
+    waiting = await asyncio.gather(
+        model.score([item("the city", " rain")]),
+        model.generate("What will", config=SHORT),
+        model.generate("the city", config=SHORT),
+        return_exceptions=True,
+    )
+    monkeypatch.undo()
+    (later,) = await asyncio.gather(
+        model.generate("the city", config=SHORT), return_exceptions=True
+    )
+    await model.aclose()
+    told = f"{model.name} broke and is closed; load it again (Panic: index out of bounds)"
+    assert [(type(error), str(error)) for error in [*waiting, later]] == [(ModelError, told)] * 4
+
+
 async def test_text_ends_where_the_model_can_read_no_further(model):
     prompt = " city" * (500 // count(" city"))
     output = await model.generate(prompt, config=GenerateConfig(max_tokens=100, temperature=3.0))
