@@ -13,7 +13,7 @@ from ..models import Model
 from ..tools import Approve, Tool, Toolset
 from ..verification import DEFAULT_WEIGHTS, ArgumentDecider, ToolDecider, Weights
 from .events import Event, RunStarted
-from .follow_up import context_after, parts_to_go_on_with
+from .follow_up import ASKING, context_after, parts_to_go_on_with
 from .loop import run_loop
 from .run import Run
 
@@ -127,7 +127,7 @@ class Agent:
             emit=emit,
         )
         parts: tuple[str, ...] = ()
-        if after is not None and after.stop_reason == "needs_input":
+        if after is not None and after.stop_reason in ASKING and after.answer:
             parts = parts_to_go_on_with(after, reply=request)
             run.request = "\n".join(parts) or request
         emit(RunStarted(run_id=run.id, request=run.request))

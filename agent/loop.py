@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import Step, ToolCall, Trajectory, gather_bounded
 from ..models import GenerateConfig
-from ..tools import execute
+from ..tools import check, execute
 from .events import ArgumentsDecided, CallFinished, CallStarted, Planned, ToolDecided
 from .plan import split_request
 from .prompts import answer_prompt, render_results
@@ -67,15 +67,16 @@ async def run_loop(agent: Agent, run: Run, *, parts: tuple[str, ...]) -> Traject
         )
         if not run.steps and len(texts) > 1 and any(map(_found_no_tool, outcomes)):
             # What was taken apart may be one task after all, so it is looked at as a whole and nothing is called.
-            run.record(replace(outcome.step, call=None) for outcome in outcomes)
+            reason = "the request was looked at as a whole instead"
+            run.record(replace(outcome.step, discarded=reason) for outcome in outcomes)
             waiting = [Part(text=run.request, context=run.context)]
             continue
-        outcomes = await call_side_by_side(agent, run, outcomes)
+        outcomes = await call_all(agent, run, outcomes)
         if any(_was_rejected(outcome) for outcome in outcomes):
             return run.finish("rejected")
-        if any(outcome.step.call and not outcome.step.result for outcome in outcomes):
-            return run.finish("called")
         lacking = [outcome for outcome in outcomes if outcome.missing]
+        if any(map(_is_the_callers, outcomes)):
+            return run.finish("called", ask(agent, lacking) if lacking else None)
         if lacking and not any(outcome.step.result for outcome in outcomes):
             return run.finish("needs_input", ask(agent, lacking))
         again = [outcome for outcome in outcomes if _may_go_on(agent, outcome)]
@@ -132,15 +133,27 @@ async def decide(agent: Agent, run: Run, part: Part) -> Outcome:
     return Outcome(part=part, step=step, missing=filled.missing)
 
 
-async def call_side_by_side(agent: Agent, run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Makes the decided calls and records their steps; also of a run that is stopped meanwhile."""
+async def call_all(agent: Agent, run: Run, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Makes the decided calls and records their steps; also of a run that is stopped meanwhile.
+
+    Calls that only read go side by side. Where one of them changes something, they go one after the other in the order of
+    the request, and after a failure the rest is not made.
+    """
     made = list(outcomes)
 
     async def make(place: int) -> None:
         made[place] = await call(agent, run, outcomes[place])
 
+    one_by_one = any(not _only_reads(agent, outcome) for outcome in outcomes)
     try:
-        await gather_bounded(range(len(made)), make, limit=_MAX_SIDE_BY_SIDE)
+        if not one_by_one:
+            await gather_bounded(range(len(made)), make, limit=_MAX_SIDE_BY_SIDE)
+        for place in range(len(made) if one_by_one else 0):
+            await make(place)
+            result = made[place].step.result
+            if result and result.error:
+                made[place + 1 :] = map(_discarded, outcomes[place + 1 :])
+                break
     finally:
         run.record(outcome.step for outcome in made)
     return made
@@ -150,8 +163,10 @@ async def call(agent: Agent, run: Run, outcome: Outcome) -> Outcome:
     """Makes the decided call, where there is one and the agent is the one to make it."""
     made = outcome.step.call
     tool = agent.toolset.get(made.name) if made else None
-    if made is None or tool is None or tool.run is None or not agent.execute:
+    if made is None or tool is None:
         return outcome
+    if tool.run is None or not agent.execute:
+        return replace(outcome, step=replace(outcome.step, result=check(agent.toolset, made)))
     started = time.perf_counter()
     run.emit(CallStarted(call=made))
     result = await execute(
@@ -207,12 +222,30 @@ def _was_rejected(outcome: Outcome) -> bool:
     return outcome.step.result is not None and outcome.step.result.error == "rejected"
 
 
+def _is_the_callers(outcome: Outcome) -> bool:
+    step = outcome.step
+    return step.call is not None and step.result is None and step.discarded is None
+
+
+def _only_reads(agent: Agent, outcome: Outcome) -> bool:
+    tool = agent.toolset.get(outcome.step.call.name) if outcome.step.call else None
+    return tool is None or tool.spec.effect == "read"
+
+
+def _discarded(outcome: Outcome) -> Outcome:
+    if outcome.step.call is None:
+        return outcome
+    reason = "a call before it failed"
+    return replace(outcome, step=replace(outcome.step, discarded=reason))
+
+
 def _may_go_on(agent: Agent, outcome: Outcome) -> bool:
-    """Whether the part gets another decision: it lacked something, or a call that changes nothing failed."""
+    """Whether the part gets another decision: it lacked something, or its call failed without having changed anything."""
     if outcome.part.attempt >= _MAX_ATTEMPTS:
         return False
     if outcome.missing:
         return True
     result = outcome.step.result
-    tool = agent.toolset.get(result.name) if result and result.error else None
-    return tool is not None and tool.spec.effect == "read"
+    if result is None or result.error is None:
+        return False
+    return result.error == "invalid_arguments" or _only_reads(agent, outcome)

@@ -10,6 +10,9 @@ from ..models import GenerateConfig, Model
 from .prompts import split_prompt
 
 _SEVERAL = re.compile(r"\band\b|\bthen\b|\balso\b|;|[.?!]\s+\S|\n", re.IGNORECASE)
+_JOINING = frozenset(
+    ["and", "then", "also", "after", "afterwards", "finally", "next", "please", "that"]
+)
 _MAX_PARTS = 6
 _SHAPE = {
     "type": "array",
@@ -22,8 +25,8 @@ _SHAPE = {
 async def split_request(request: str, *, model: Model) -> tuple[tuple[str, ...], Usage]:
     """Returns the parts of the request in order, and what that cost.
 
-    A request without a sign of several tasks costs nothing and is one part. So is one whose parts the model makes up: a part
-    must be written in the request's own words.
+    A request without a sign of several tasks costs nothing and is one part. So is one whose parts say something else than it
+    does: they must be written in the request's own words, and leave out none but those that join them.
     """
     whole = (request,)
     if not _SEVERAL.search(request.strip(" \n.?!")):
@@ -35,8 +38,9 @@ async def split_request(request: str, *, model: Model) -> tuple[tuple[str, ...],
         return whole, Usage()
     parts = tuple(json.loads(output.text))
     known = set(_words(request))
-    own = all(known.issuperset(_words(part)) for part in parts)
-    return (parts if own and len(set(parts)) == len(parts) > 1 else whole), output.usage
+    said = {word for part in parts for word in _words(part)}
+    faithful = said <= known and known - said <= _JOINING
+    return (parts if faithful and len(set(parts)) == len(parts) > 1 else whole), output.usage
 
 
 def _words(text: str) -> list[str]:

@@ -16,15 +16,15 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean, median
 from typing import Any
 
 from benchmarks.data import Labelled, data_folder, joint_library, toolselect_sample
-from toolverifier import __version__, load_model
+from toolverifier import ToolSpec, __version__, load_model
 from toolverifier.core import UsageError
 from toolverifier.models import DEFAULT_MODEL, ScoreItem
-from toolverifier.verification import NONE, ToolDecider, ToolDecision
+from toolverifier.verification import NONE, PairLook, ToolDecider, ToolDecision
 
 SEED = 7
 TOOLSELECT_ROWS = 200
@@ -39,11 +39,18 @@ class Outcome:
     decision: ToolDecision
     seconds: float
     request_tokens: int
+    pair_log_odds: float
+    """What the pair look by itself says for the first of the best two."""
 
     def alone(self, piece: str) -> str:
         """Returns the tool that one piece of evidence by itself would choose."""
         tools = [each for each in self.decision.candidates if each.name != NONE]
         return max(tools, key=lambda each: each.evidence.get(piece, -math.inf)).name
+
+    @property
+    def pair_alone(self) -> str:
+        """What the pair look by itself makes of the best two."""
+        return self.best_two[0 if self.pair_log_odds >= 0 else 1]
 
     @property
     def best_two(self) -> tuple[str, str]:
@@ -63,14 +70,19 @@ async def decide_all(
         decision = await decider.decide(row.request, row.tools)
         seconds = time.perf_counter() - started
         counted = await decider.model.score([ScoreItem(prompt="-", continuation=row.request)])
-        outcomes.append(
-            Outcome(
-                row=row,
-                decision=decision,
-                seconds=seconds,
-                request_tokens=counted.tokens[0],
-            )
+        outcome = Outcome(
+            row=row,
+            decision=decision,
+            seconds=seconds,
+            request_tokens=counted.tokens[0],
+            pair_log_odds=0.0,
         )
+        by_name: dict[str, ToolSpec | None] = {tool.name: tool for tool in row.tools}
+        first, second = (by_name.get(name) for name in outcome.best_two)
+        look = await PairLook().look(
+            row.request, (first, second), model=decider.model, priors=decider.priors
+        )
+        outcomes.append(replace(outcome, pair_log_odds=look.log_odds))
         print(f"\r{label} {number}/{len(rows)}", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
     return outcomes
@@ -93,6 +105,7 @@ def measure(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             piece: fmean(each.alone(piece) == each.row.gold for each in outcomes)
             for piece in PIECES
         },
+        "pair, of the best two": fmean(each.pair_alone == each.row.gold for each in outcomes),
         "combination, no second look": fmean(
             each.best_two[0] == each.row.gold for each in outcomes
         ),

@@ -31,6 +31,8 @@ class Step:
     """None where no tool fits or something is missing."""
     result: ToolResult | None = None
     """None where the caller makes the call, or where the run was stopped before there was one."""
+    discarded: str | None = None
+    """Why the decided call was not made after all."""
     left_out: tuple[str, ...] = ()
     """Evidence that could not be had, each with the reason; it did not count."""
     usage: Usage = Usage()
@@ -62,5 +64,5 @@ class Trajectory:
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
-        """The calls of all steps, in order."""
-        return tuple(step.call for step in self.steps if step.call is not None)
+        """The calls that were made, or are the caller's to make, in order."""
+        return tuple(step.call for step in self.steps if step.call and not step.discarded)

@@ -2,7 +2,7 @@
 
 from .arguments import argument_problems
 from .builtin import workspace
-from .execution import Approve, execute
+from .execution import Approve, check, execute
 from .function import tool
 from .parsing import parse_call
 from .spec import Demonstration, Effect, ToolSpec
@@ -18,6 +18,7 @@ __all__ = [
     "ToolSpec",
     "Toolset",
     "argument_problems",
+    "check",
     "execute",
     "parse_call",
     "tool",

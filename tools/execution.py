@@ -64,8 +64,24 @@ async def execute(
     return _failure(call, "timeout", message)
 
 
+def check(toolset: Toolset, call: ToolCall) -> ToolResult | None:
+    """Returns the failure of a call that must not be made as it is, or None where it may: for calls that the caller makes."""
+    try:
+        _known_and_valid(toolset, call)
+    except ToolError as error:
+        return _failure(call, error.kind, error.message)
+    return None
+
+
 def _ready(toolset: Toolset, call: ToolCall) -> tuple[Tool, dict[str, Any]]:
     """Returns the call's tool and a copy of its checked arguments, which the tool may do with as it likes."""
+    tool = _known_and_valid(toolset, call)
+    if tool.run is None:
+        raise ToolError(f"{call.name} has no binding: the application itself makes its calls.")
+    return tool, plain(call.arguments)
+
+
+def _known_and_valid(toolset: Toolset, call: ToolCall) -> Tool:
     if call.parse_error is not None:
         raise ToolError(f"The call could not be read: {call.parse_error}.", kind="parse")
     tool = toolset.get(call.name)
@@ -82,9 +98,7 @@ def _ready(toolset: Toolset, call: ToolCall) -> tuple[Tool, dict[str, Any]]:
         )
         message = f"The arguments of {call.name} are not valid:\n{lines}"
         raise ToolError(message, kind="invalid_arguments")
-    if tool.run is None:
-        raise ToolError(f"{call.name} has no binding: the application itself makes its calls.")
-    return tool, plain(call.arguments)
+    return tool
 
 
 async def _ask(tool: Tool, call: ToolCall, approve: Approve | None) -> None:

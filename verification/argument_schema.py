@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 from ..tools import ToolSpec, argument_problems
 
 _DEFINITIONS = ("$schema", "$defs", "definitions")
+_KEPT = ("#/$defs/", "#/definitions/")
+_MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,38 @@ class Argument:
     @property
     def schema(self) -> dict[str, Any]:
         """The argument's schema; where it only refers to a definition, that definition."""
-        schema = self.tool.properties[self.name]
-        seen: set[str] = set()
-        while (reference := schema.get("$ref", "")).startswith("#/") and reference not in seen:
-            seen.add(reference)
-            target: Any = self.tool.parameters
-            for key in reference[2:].split("/"):
-                target = target[key.replace("~1", "/").replace("~0", "~")]
-            schema = {**target, **{key: schema[key] for key in schema if key != "$ref"}}
+        schema = self.own_schema
+        while (reference := schema.get("$ref", "")).startswith("#/"):
+            schema = {**self._target(reference), **_without_reference(schema)}
         return schema
+
+    @property
+    def own_schema(self) -> dict[str, Any]:
+        """The argument's schema as it stands without the tool's other arguments: what it refers to there is written out."""
+        schema: dict[str, Any] = self._written_out(self.tool.properties[self.name], depth=0)
+        return schema
+
+    def _written_out(self, part: Any, *, depth: int) -> Any:
+        if isinstance(part, list):
+            return [self._written_out(each, depth=depth) for each in part]
+        if not isinstance(part, dict):
+            return part
+        reference = part.get("$ref")
+        if isinstance(reference, str) and not reference.startswith(_KEPT):
+            if depth >= _MAX_DEPTH or not reference.startswith("#/"):
+                # What refers to itself is not written out for ever, and an anchor not looked for: then anything fits
+                # here, and the call as a whole is checked before it is made.
+                return {}
+            target = {**self._target(reference), **_without_reference(part)}
+            return self._written_out(target, depth=depth + 1)
+        return {key: self._written_out(value, depth=depth) for key, value in part.items()}
+
+    def _target(self, reference: str) -> dict[str, Any]:
+        target: Any = self.tool.parameters
+        for key in unquote(reference.removeprefix("#")).split("/")[1:]:
+            step = key.replace("~1", "/").replace("~0", "~")
+            target = target[int(step)] if isinstance(target, list) else target[step]
+        return target if isinstance(target, dict) else {}
 
     @property
     def required(self) -> bool:
@@ -52,12 +78,15 @@ class Argument:
 
     def fits(self, value: Any) -> bool:
         """Whether the value is valid for it."""
-        alone = self.within(
-            {"type": "object", "properties": {self.name: self.tool.properties[self.name]}}
-        )
+        alone = self.within({"type": "object", "properties": {self.name: self.own_schema}})
         return not argument_problems(replace(self.tool, parameters=alone), {self.name: value})
 
     def within(self, shape: dict[str, Any]) -> dict[str, Any]:
         """Returns the shape with the definitions that the tool's schemas refer to."""
         parameters = self.tool.parameters
-        return shape | {key: parameters[key] for key in _DEFINITIONS if key in parameters}
+        kept = {key: parameters[key] for key in _DEFINITIONS if key in parameters}
+        return shape | {key: self._written_out(value, depth=0) for key, value in kept.items()}
+
+
+def _without_reference(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != "$ref"}

@@ -192,7 +192,7 @@ class ArgumentDecider:
         }
 
         async def draw(argument: Argument) -> ModelOutput | ModelError:
-            schema = argument.tool.properties[argument.name]
+            schema = argument.own_schema
             shape = schema if argument.name in pressed else _nullable(schema)
             try:
                 return await self.model.generate(
@@ -228,7 +228,7 @@ class ArgumentDecider:
         arguments = [Argument(tool, name) for name in tool.properties]
         whole = {
             "type": "object",
-            "properties": {name: _nullable(schema) for name, schema in tool.properties.items()},
+            "properties": {each.name: _nullable(each.own_schema) for each in arguments},
             "required": list(tool.properties),
             "additionalProperties": False,
         }

@@ -171,6 +171,7 @@ def label_names(count: int) -> tuple[str, ...]:
     return tuple(str(number) for number in range(1, count + 1))
 
 
+_LEAST_LABEL = -50.0
 _VOTES = 5
 """Answers drawn where a backend gives no log probabilities: enough to tell a sure choice from a torn one."""
 
@@ -187,8 +188,9 @@ async def choose_label(
     output = await model.generate(prompt, shape=labels, config=config)
     seen = {token.strip(): value for token, value in output.first_token.items()}
     if len(set("".join(labels))) == len(labels) and seen.keys() & set(labels):
-        floor = min(seen.values()) - 1.0
-        logits = {label: seen.get(label, floor) for label in labels}
+        # Servers write huge negative numbers for tokens that are masked; a label is never quite impossible.
+        floor = max(min(seen.values()) - 1.0, _LEAST_LABEL)
+        logits = {label: max(seen.get(label, floor), floor) for label in labels}
         return Distribution.from_logits(logits, source="logprobs"), output.usage
     votes = Counter([output.text])
     usage = output.usage

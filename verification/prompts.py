@@ -33,7 +33,7 @@ DIRECT_SYSTEM = (
 NONE_DESCRIPTION = f"{NONE}: No tool in this list serves the request."
 
 LABEL_SYSTEM = (
-    "You choose the one tool that serves the user's request. Answer with its letter and nothing else.\n\n"
+    "You choose the one tool that serves the user's request. Answer with its label and nothing else.\n\n"
     "Tools:\n{tools}"
 )
 

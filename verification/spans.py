@@ -9,7 +9,9 @@ from typing import Any
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w]|\.\d)")
 _NUMBER_WITH_UNIT = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?=[^\W\d_]{1,4}\b|%)")
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<!\w)'([^']+)'(?!\w)|`([^`]+)`")
-_IDENTIFIER = re.compile(r"(?<!\w)[\w.#@:/\\*?+-]*(?:[\d_./\\@*]|(?<=[a-z])[A-Z])[\w.#@:/\\*?+-]*")
+_WORD = re.compile(r"\S+")
+_TELLING = re.compile(r"[\d_/\\@*]|\w\.\w|[a-z][A-Z]")
+"""What makes a word look like an id, a path, a pattern or an address."""
 _PROPER = re.compile(r"\b[A-Z][\w'’-]*(?:(?: (?:of|the|de|la|and|du|do|da)){0,2},? [A-Z][\w'’-]*)*")
 _AFTER_WORD = re.compile(
     r"\b(?:in|to|from|of|for|at|named|called|about|with|word|text|on|into|between|and|or|than|containing) "
@@ -36,14 +38,22 @@ _NUMBER_WORDS = {
     )
 }
 _MAX_STRINGS = 16
+_MAX_DIGITS = 18
+"""Longer ones are ids, and no numbers to reckon with."""
+_MAX_CHARS = 20_000
+"""Of a text that is searched: it comes from anybody."""
+_PUNCTUATION = ".,:;?!'\"()[]{}<>`\u2018\u2019\u201c\u201d"
 
 
 def number_spans(text: str) -> list[int | float]:
     """Returns the numbers that the text writes, as digits (``1,200``, ``-3.5``, ``5km``) or as words up to twelve."""
+    text = text[:_MAX_CHARS]
     found: list[tuple[int, int | float]] = []
     for pattern in (_NUMBER, _NUMBER_WITH_UNIT):
         for match in pattern.finditer(text):
             digits = match.group().replace(",", "")
+            if len(digits) > _MAX_DIGITS:
+                continue
             found.append((match.start(), float(digits) if "." in digits else int(digits)))
     found += [
         (match.start(), _NUMBER_WORDS[match.group()])
@@ -58,7 +68,7 @@ def string_spans(text: str) -> list[str]:
 
     Quoted strings, things that look like ids, paths or patterns, proper names, and what follows a preposition.
     """
-    return list(dict.fromkeys(_strings(text)))[:_MAX_STRINGS]
+    return list(dict.fromkeys(_strings(text[:_MAX_CHARS])))[:_MAX_STRINGS]
 
 
 def _strings(text: str) -> Iterator[str]:
@@ -66,9 +76,9 @@ def _strings(text: str) -> Iterator[str]:
     for match in _QUOTED.finditer(text):
         whole.append(match.span())
         yield next(group for group in match.groups() if group)
-    for match in _IDENTIFIER.finditer(text):
-        span = match.group().strip(".,:;?!-+")
-        if len(span) > 1 and not _within(match.start(), whole):
+    for match in _WORD.finditer(text):
+        span = match.group().strip(_PUNCTUATION)
+        if len(span) > 1 and _TELLING.search(span) and not _within(match.start(), whole):
             whole.append(match.span())
             yield span
     sentence_starts = {match.end() for match in re.finditer(r"(?:^|[.!?]\s+)(?=\S)", text)}

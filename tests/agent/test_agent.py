@@ -500,3 +500,84 @@ async def test_a_part_that_stays_without_its_argument_is_asked_for_after_the_oth
 
     assert trajectory.stop_reason == "needs_input"
     assert trajectory.answer == "Please tell me: text (What to shout)."
+
+
+def changing(done, *, fail: bool):
+    """Tools that change something, of which the first can fail."""
+
+    @tool(effect="write", name="shout")
+    async def write(text: str) -> str:
+        """Writes a text in capital letters.
+
+        Args:
+            text: What to shout.
+        """
+        done.append(f"begin {text}")
+        await asyncio.sleep(0)
+        if fail:
+            raise ToolError("no voice")
+        done.append(f"end {text}")
+        return text.upper()
+
+    async def approve(call, spec) -> bool:
+        return True
+
+    return agent(tools=(write, add), approve=approve)
+
+
+async def test_calls_that_change_something_are_made_in_the_order_of_the_request():
+    done: list[str] = []
+    await changing(done, fail=False).run('shout "hello" and shout "fail"')
+
+    assert done == ["begin hello", "end hello", "begin fail", "end fail"]
+
+
+async def test_after_a_change_that_failed_the_rest_is_not_made():
+    done: list[str] = []
+    trajectory = await changing(done, fail=True).run('shout "hello" and shout "fail"')
+
+    assert done == ["begin hello"]
+    assert [step.discarded for step in trajectory.steps] == [None, "a call before it failed"]
+    assert [call.arguments for call in trajectory.calls] == [{"text": "hello"}]
+    assert trajectory.stop_reason == "failed"
+
+
+async def test_what_was_discarded_is_not_gone_on_with():
+    question = await agent().run("add something and dance")
+    answered = await agent().run("2 to 3", after=question)
+
+    assert [step.discarded is None for step in question.steps] == [False, False, True]
+    assert question.stop_reason == "needs_input"
+    assert [call.arguments for call in answered.calls] == [{"a": 2, "b": 3}]
+
+
+async def test_a_part_that_lacks_something_is_asked_for_beside_the_callers_calls():
+    trajectory = await agent(execute=False).run("add 2 to 3 and shout")
+    later = await agent(execute=False).run("shout hello", after=trajectory)
+
+    assert (trajectory.stop_reason, trajectory.answer) == (
+        "called",
+        "Please tell me: text (What to shout).",
+    )
+    assert [call.name for call in later.calls] == ["shout"]
+
+
+async def test_a_call_for_the_caller_is_checked_as_a_whole():
+    both = {**add.spec.parameters, "not": {"required": ["a", "b"]}}
+    toolset = Toolset.from_json([{"name": "add", "description": "Adds.", "parameters": both}])
+    trajectory = await agent(tools=toolset).run("add 2 to 3")
+
+    assert trajectory.steps[0].result.error == "invalid_arguments"
+    assert trajectory.stop_reason == "failed"
+
+
+async def test_parts_that_leave_a_word_out_are_not_trusted():
+    def drops_not(prompt, shape, config) -> str:
+        if prompt[0].content.startswith("You take a request apart"):
+            return json.dumps(["add 2 to 3", "shout hello"])
+        return generate(prompt, shape, config)
+
+    serving = Agent(FunctionModel(drops_not, score=score), tools=TOOLS)
+    trajectory = await serving.run("add 2 to 3 and do not shout hello")
+
+    assert trajectory.steps[0].request == "add 2 to 3 and do not shout hello"

@@ -136,6 +136,26 @@ async def test_references_and_booleans_are_understood():
     assert decision.arguments == {"size": "big", "loud": True, "one": 1}
 
 
+async def test_a_schema_may_refer_to_another_argument_and_to_itself():
+    tool = ToolSpec(
+        name="t",
+        description="d",
+        parameters={
+            "type": "object",
+            "properties": {
+                "a": {"type": "integer", "maximum": 9},
+                "b": {"$ref": "#/properties/a"},
+                "c": {"type": "array", "items": {"$ref": "#/properties/c"}},
+            },
+        },
+    )
+    nats = {"a": {"5": -0.1}, "b": {"7": -0.1}}
+    decision = await ArgumentDecider(model(nats)).decide("5 and 7 of 70", tool)
+
+    assert decision.arguments == {"a": 5, "b": 7}
+    assert {each.name for each in decision.decisions[1].candidates} == {"7", "5", "not given"}
+
+
 async def test_lists_are_drawn():
     tool = spec(["breeds"], breeds={"type": "array", "items": {"type": "string"}})
     drawn = model({"breeds": {'["siam", "bomb"]': -1}}, draws={"breeds": ["siam", "bomb"]})

@@ -43,7 +43,7 @@ def test_every_prompt_is_the_one_that_was_measured():
         "arguments": "5f2847b5111d",
         "channel": "dcaa34c516fc",
         "direct": "e4625617dde5",
-        "label": "4ba5b552d4c9",
+        "label": "4850c816c4f6",
         "split": "56bdd8de36a2",
     }
 

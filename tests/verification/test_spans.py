@@ -66,6 +66,11 @@ def test_a_value_is_verbatim_where_the_text_writes_it(value, is_there):
     assert is_verbatim(value, "5 days in New York") is is_there
 
 
+def test_endless_digits_and_dashes_are_no_numbers_and_take_no_time():
+    assert number_spans("9" * 5000 + " and 7") == [7]
+    assert string_spans("-" * 100_000) == []
+
+
 @settings(max_examples=300)
 @given(st.text(max_size=200))
 def test_any_text_has_spans_that_it_contains(text):

@@ -215,6 +215,15 @@ async def test_a_model_that_cannot_score_chooses_by_the_log_probabilities_of_lab
     assert [reason.split(":")[0] for reason in decision.left_out] == ["channel"]
 
 
+async def test_a_label_that_a_server_masks_is_unlikely_and_not_impossible():
+    masked = {"A": -9999.0, "B": -0.01, "C": -9999.0, "D": -9999.0}
+    model = FunctionModel(lambda *_: ModelOutput(text="B", stop="end", first_token=masked))
+    decision = await ToolDecider(model).decide("weather tomorrow?", TOOLS)
+
+    assert decision.tool == "weather_forecast"
+    assert all(candidate.probability > 0 for candidate in decision.candidates)
+
+
 async def test_a_model_without_log_probabilities_votes():
     answers = iter("AABAA" * 10)
     weighing = ToolDecider(
