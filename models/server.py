@@ -7,10 +7,9 @@ import functools
 import json
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import httpx
 
@@ -42,13 +41,16 @@ class RefusedError(ModelError):
 class _Connection:
     client: httpx.AsyncClient
     slots: asyncio.Semaphore
+    held: AsyncGenerator[httpx.AsyncClient, None]
+    """What keeps the client open; closing it closes the client."""
 
 
 class Server:
     """One HTTP server below a base URL.
 
     Redirects are not followed, so the key goes nowhere else. The key is read from the environment for each request
-    and is in no message. One instance serves several event loops, each over connections of its own.
+    and is in no message. One instance serves several event loops, each over connections of its own, which are closed
+    when the loop ends.
 
     Args:
         base_url: ``http`` or ``https``, without user, query or fragment.
@@ -72,9 +74,7 @@ class Server:
         self._timeout_s = timeout_s
         self._max_connections = max_connections
         self._retry = retry
-        self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connection] = (
-            WeakKeyDictionary()
-        )
+        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
         self._closed = False
 
     @property
@@ -120,11 +120,11 @@ class Server:
         )
 
     async def aclose(self) -> None:
-        """Closes this event loop's connections and refuses further requests; those of ended loops ended with them."""
+        """Closes this event loop's connections and refuses further requests; other loops close theirs when they end."""
         self._closed = True
         connection = self._connections.pop(asyncio.get_running_loop(), None)
         if connection is not None:
-            await connection.client.aclose()
+            await connection.held.aclose()
 
     def check_open(self) -> None:
         """Raises `ModelError` once the server was closed."""
@@ -148,7 +148,7 @@ class Server:
         self.check_open()
         url = self._url(path)
         content = None if body is None else _encoded(body)
-        connection = self._connection()
+        connection = await self._connection()
         seconds = self._timeout_s if timeout_s is None else timeout_s
         async with connection.slots:
             try:
@@ -213,19 +213,32 @@ class Server:
             reason += f" (the key is read from the environment variable {self._api_key_env})"
         raise RefusedError(f"{what}: {reason}", status=status)
 
-    def _connection(self) -> _Connection:
+    async def _connection(self) -> _Connection:
         loop = asyncio.get_running_loop()
         connection = self._connections.get(loop)
         if connection is None:
-            limits = httpx.Limits(max_connections=self._max_connections)
+            for ended in [other for other in self._connections if other.is_closed()]:
+                self._connections.pop(ended, None)
+            held = _held_open(timeout_s=self._timeout_s, max_connections=self._max_connections)
             connection = _Connection(
-                client=httpx.AsyncClient(
-                    timeout=self._timeout_s, limits=limits, verify=_tls_context()
-                ),
+                client=await anext(held),
                 slots=asyncio.Semaphore(self._max_connections),
+                held=held,
             )
             self._connections[loop] = connection
         return connection
+
+
+async def _held_open(
+    *, timeout_s: float, max_connections: int
+) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """Yields one client. `asyncio.run` closes the generators that its loop has begun, and so this closes the client."""
+    limits = httpx.Limits(max_connections=max_connections)
+    client = httpx.AsyncClient(timeout=timeout_s, limits=limits, verify=_tls_context())
+    try:
+        yield client
+    finally:
+        await client.aclose()
 
 
 @functools.cache
