@@ -107,8 +107,11 @@ class PackedModel:
         """
         config = model.config
         self.device: torch.device = model.device
-        self.max_positions: int = config.max_position_embeddings
-        self._groups = config.num_attention_heads // config.num_key_value_heads
+        try:
+            self.max_positions: int = config.max_position_embeddings
+            self._groups = config.num_attention_heads // config.num_key_value_heads
+        except (AttributeError, TypeError) as error:
+            raise NotSupportedError(f"{type(model).__name__} is not supported: {error}") from error
         self._body = model.base_model
         self._head = model.get_output_embeddings()
         if type(self._head) is not torch.nn.Linear:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -88,19 +89,39 @@ def _load_gguf(path: Path, digest: str, quantization: Quantization | None, devic
 
 
 def _kept(name: str, make: Callable[[], Weights]) -> Path:
-    """Returns the folder of that name in the cache, filled with what `make` returns where it is missing."""
+    """Returns the folder of that name in the cache, filled with what `make` returns where it is missing.
+
+    Raises:
+        ModelError: it cannot be written, for example for want of room.
+    """
     folder = cache_folder() / "converted" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{name}.lock")):
-        if not folder.is_dir():
-            unfinished = folder.with_name(f"{name}.part")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            model, tokenizer = make()
-            with _quiet():
-                model.save_pretrained(unfinished)
-                tokenizer.save_pretrained(unfinished)
-            unfinished.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{name}.lock")):
+            if not folder.is_dir():
+                _save(*make(), folder)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"cannot keep the converted model as {str(folder)!r}: {error}") from error
     return folder
+
+
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Writes both into the folder, wholly or not at all."""
+    needed, free = model.get_memory_footprint(), shutil.disk_usage(folder.parent).free
+    if free < needed:
+        raise ModelError(
+            f"the converted model needs {needed / 1e9:.1f} GB in {str(folder.parent)!r}, where {free / 1e9:.1f} GB are "
+            "free: make room, or name another folder in TOOLVERIFIER_CACHE"
+        )
+    unfinished = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        with _quiet():
+            model.save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _unpack(path: Path) -> Weights:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -17,7 +19,16 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig, MistralForCausalLM  # noqa: E402
+from safetensors import SafetensorError  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2ForCausalLM,
+)
 
 from toolverifier.core import (  # noqa: E402
     Message,
@@ -28,7 +39,7 @@ from toolverifier.core import (  # noqa: E402
     Usage,
     UsageError,
 )
-from toolverifier.models import hf_tree  # noqa: E402
+from toolverifier.models import hf_loading, hf_tree  # noqa: E402
 from toolverifier.models.base import GenerateConfig, ScoreItem  # noqa: E402
 from toolverifier.models.hf import HFModel  # noqa: E402
 from toolverifier.models.hf_prompt import PromptEncoder  # noqa: E402
@@ -427,6 +438,59 @@ async def test_a_model_that_sees_a_window_only_is_refused(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(NotSupportedError, match="sliding_window"):
         await HFModel.load(str(tmp_path), device="cpu")
+
+
+async def test_a_model_without_key_heads_of_its_own_is_refused(tmp_path):
+    tokenizer = make_tokenizer()
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=64)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(NotSupportedError, match=r"GPT2LMHeadModel is not supported.*key_value"):
+        await HFModel.load(str(tmp_path), device="cpu")
+
+
+@pytest.fixture
+def gguf_file(folder, tmp_path, monkeypatch):
+    """A file that unpacks to the tiny model: what is in question is where the unpacked form is kept."""
+    weights = tuple(kind.from_pretrained(folder) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    monkeypatch.setattr(hf_loading, "_unpack", lambda _path: weights)
+    monkeypatch.setenv("TOOLVERIFIER_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(b"weights")
+    return file
+
+
+def kept_folders(file) -> list[str]:
+    return [path.name for path in (file.parent / "cache" / "converted").iterdir() if path.is_dir()]
+
+
+async def test_a_conversion_for_which_there_is_no_room_says_how_much_it_needs(
+    gguf_file, monkeypatch
+):
+    usage = shutil.disk_usage(gguf_file.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=1000))
+    with pytest.raises(ModelError, match=r"needs \d+\.\d GB in .*, where 0\.0 GB are free"):
+        await HFModel.load(str(gguf_file), device="cpu")
+    assert kept_folders(gguf_file) == []
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("28")])
+async def test_a_conversion_that_fails_leaves_no_half_folder_and_can_be_done_again(
+    gguf_file, monkeypatch, error
+):
+    def fills_the_disk(_model: object, target: Path) -> None:
+        target.mkdir()
+        (target / "model.safetensors").write_bytes(b"half")
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Qwen2ForCausalLM, "save_pretrained", fills_the_disk)
+        with pytest.raises(ModelError, match=r"cannot keep the converted model as .*28"):
+            await HFModel.load(str(gguf_file), device="cpu")
+    assert kept_folders(gguf_file) == []
+    model = await HFModel.load(str(gguf_file), device="cpu")
+    await model.aclose()
+    assert len(kept_folders(gguf_file)) == 1
 
 
 @pytest.mark.parametrize("quantization", ["bf16", "nf4", "int8"])
