@@ -85,8 +85,14 @@ _CONCESSIONS: tuple[tuple[str, Callable[[dict[str, Any]], None]], ...] = (
     ("continue_final_message", _drop("continue_final_message", "add_generation_prompt")),
     ("add_generation_prompt", _drop("continue_final_message", "add_generation_prompt")),
     ("seed", _drop("seed")),
+    ("temperature", _drop("temperature")),
 )
-"""What is asked differently once a refusal names the field. The first entry is named by servers that want it."""
+"""What is asked differently once a refusal names the field. The first entry is named by servers that want it; servers
+of reasoning models take no temperature but their own."""
+
+
+class _NoTextError(ModelError):
+    """The answer has no text, as when reasoning used up its tokens."""
 
 
 class Compatible:
@@ -151,6 +157,8 @@ class Compatible:
                 if error.is_about_the_key:
                     raise
                 continue
+            except _NoTextError:
+                continue
             if misfit(output.text, shape) is None:
                 return way
         return None
@@ -165,7 +173,7 @@ class Compatible:
         choice = completion.choices[0]
         text = choice.said
         if text is None:
-            raise ModelError(
+            raise _NoTextError(
                 f"{path}: the answer has no text (finish_reason {choice.finish_reason!r})"
             )
         begun = _begun(prompt)

@@ -162,6 +162,39 @@ def chat_answers(*texts: str) -> Any:
 VALID = '{"city": "Rome", "days": 3, "unit": "metric"}'
 
 
+async def test_a_server_that_wants_its_own_temperature_gets_it_from_then_on():
+    said = chat_answers("mild", "warm")
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        if "temperature" in (request.body or {}):
+            reason = "'temperature' does not support 0.0 with this model"
+            writer.write(response({"error": {"message": reason}}, status=400))
+        else:
+            await said(request, writer)
+
+    async with serving(answer) as server:
+        model = OpenAIModel("reasoning", base_url=server.url)
+        texts = [(await model.generate(CHAT, config=SHORT)).text for _ in range(2)]
+        await model.aclose()
+        asked = ["temperature" in one.body for one in server.asked("/v1/chat/completions")]
+    assert (texts, asked) == (["mild", "warm"], [True, False, False])
+
+
+async def test_a_probe_that_comes_back_without_text_means_not_this_way():
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        probed = set(request.body) - {"model", "messages", "max_tokens", "temperature", "seed"}
+        message = {"role": "assistant", "content": None if probed else VALID}
+        choice = {"message": message, "finish_reason": "length" if probed else "stop"}
+        known = request.path == "/v1/chat/completions"
+        writer.write(response({"choices": [choice]}, status=200 if known else 404))
+
+    async with serving(answer) as server:
+        model = OpenAIModel("reasoning", base_url=server.url)
+        output = await model.generate(CHAT, shape=SCHEMA, config=LONG)
+        await model.aclose()
+    assert output == ModelOutput(text=VALID, stop="end", usage=Usage(model_calls=1))
+
+
 async def test_without_structured_outputs_the_schema_goes_into_the_prompt():
     async with serving(chat_answers(f"```json\n{VALID}\n```")) as server:
         model = OpenAIModel("hosted", base_url=server.url)
