@@ -142,7 +142,9 @@ class Compatible:
         kind = "choices" if isinstance(shape, tuple) else "schema"
         place: Literal["text", "chat"] = "text" if isinstance(prompt, str) else "chat"
         if (place, kind) not in self._ways:
-            self._ways[place, kind] = await self._find_way(prompt, kind)
+            self._ways[place, kind] = await self._server.found_out(
+                f"{kind} in {place}", lambda: self._find_way(prompt, kind)
+            )
         return self._ways[place, kind]
 
     async def _find_way(self, prompt: Prompt, kind: str) -> Way | None:

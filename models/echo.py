@@ -9,10 +9,11 @@ from typing import Any
 from ..core import Message, ModelError, NotSupportedError, Usage, gather_bounded
 from .base import Prompt, ScoreItem, Scores
 from .compatible import usage_of
-from .llama_cpp import common_length, total
+from .llama_cpp import total
 from .messages import as_json
 from .replies import Completion, Tokenized, read_as
 from .server import RefusedError, Server
+from .tokens import TokenizedPrompts, common_length
 
 _FORMS: tuple[dict[str, Any], ...] = (
     {"echo": True, "logprobs": 1, "max_tokens": 0},
@@ -46,6 +47,7 @@ class EchoScorer:
         self._server = server
         self._model = model
         self._max_connections = max_connections
+        self._prompts = TokenizedPrompts(self._tokens, max_connections=max_connections)
         self._form: dict[str, Any] | None = None
         self._tokenizes = False
         self._cannot_score: str | None = None
@@ -66,10 +68,7 @@ class EchoScorer:
                         f"the server at {self._server.base_url} scores plain text alone: it has no /tokenize, "
                         "which chats and the end of a turn need"
                     )
-        prefixes: dict[Prompt, list[int]] = {}
-        if self._tokenizes:
-            for prompt in dict.fromkeys(item.prompt for item in items):
-                prefixes[prompt] = await self._tokens(prompt)
+        prefixes = await self._prompts.of(item.prompt for item in items if self._tokenizes)
 
         async def one(item: ScoreItem) -> tuple[float, int, Usage]:
             if self._tokenizes:
@@ -107,22 +106,24 @@ class EchoScorer:
     async def _find_out(self) -> None:
         """Finds out, once, whether and how this server scores."""
         if self._form is None and self._cannot_score is None:
-            for form in _FORMS:
-                try:
-                    await self._echo(_PROBE, form)
-                except RefusedError as error:
-                    if error.is_about_the_key:
-                        raise
-                    continue
-                except NotSupportedError:
-                    continue
-                self._tokenizes = await self._has_tokenizer()
-                self._form = form
-                break
-            else:
-                self._cannot_score = f"the server at {self._server.base_url} does not report the log probabilities of a prompt"
+            await self._server.found_out("echo", self._find_form)
         if self._cannot_score is not None:
             raise NotSupportedError(self._cannot_score)
+
+    async def _find_form(self) -> None:
+        for form in _FORMS:
+            try:
+                await self._echo(_PROBE, form)
+            except RefusedError as error:
+                if error.is_about_the_key:
+                    raise
+                continue
+            except NotSupportedError:
+                continue
+            self._tokenizes = await self._has_tokenizer()
+            self._form = form
+            return
+        self._cannot_score = f"the server at {self._server.base_url} does not report the log probabilities of a prompt"
 
     async def _has_tokenizer(self) -> bool:
         try:
@@ -190,17 +191,19 @@ class EchoScorer:
         return read_as(Tokenized, reply, what="/tokenize").tokens
 
     async def _end(self) -> int:
-        """Returns the token that ends a turn: what follows a turn once it is closed."""
+        """Returns the token that ends a turn."""
         if self._end_id is None:
-            turn = (Message(role="user", content="1"), Message(role="assistant", content="2"))
-            begun = await self._tokens(turn)
-            closed = await self._tokenize(
-                {"messages": as_json(turn), "add_generation_prompt": False}
-            )
-            if len(closed) <= len(begun) or closed[: len(begun)] != begun:
-                raise NotSupportedError("the chat template does not show how a turn ends")
-            self._end_id = closed[len(begun)]
+            self._end_id = await self._server.found_out("end", self._find_end)
         return self._end_id
+
+    async def _find_end(self) -> int:
+        """Returns what follows a turn once it is closed."""
+        turn = (Message(role="user", content="1"), Message(role="assistant", content="2"))
+        begun = await self._tokens(turn)
+        closed = await self._tokenize({"messages": as_json(turn), "add_generation_prompt": False})
+        if len(closed) <= len(begun) or closed[: len(begun)] != begun:
+            raise NotSupportedError("the chat template does not show how a turn ends")
+        return closed[len(begun)]
 
 
 def _of_prompt(places: Sequence[Any], prompt: str | list[int]) -> list[float | None]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..core import ModelError, ToolVerifierError
 from .base import GenerateConfig, ModelOutput, Prompt, ScoreItem, Scores, Shape
@@ -81,7 +81,7 @@ def succeed(future: Future[Result], result: Result) -> None:
         return
 
 
-def fail(future: Future[Result], error: Exception) -> None:
+def fail(future: Future[Any], error: Exception) -> None:
     """Hands over the error as one of the library's own, unless nobody waits any more."""
     if not isinstance(error, ToolVerifierError):
         own = ModelError(f"{type(error).__name__}: {error}")

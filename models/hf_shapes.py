@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from ..core import NotSupportedError
 from .base import Shape
 from .hf_prompt import PromptEncoder
-from .prefix_cache import common_length
+from .tokens import common_length
 
 _COMPACT: Any = {
     "whitespace_flexible": False,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import torch
 
 from .hf_forward import PackedModel, Run
-from .prefix_cache import PrefixCache, common_length
+from .prefix_cache import PrefixCache
+from .tokens import common_length
 
 RUN_TOKENS = 512
 """New tokens of one run; attention within a run costs the square of it."""

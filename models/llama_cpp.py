@@ -16,6 +16,7 @@ from .messages import as_json
 from .replies import LlamaCompletion, Properties, Rendered, Tokenized, chances, read_as
 from .server import RefusedError, Server
 from .shapes import cut_at_stop
+from .tokens import TokenizedPrompts, common_length
 
 _PROBE = ScoreItem(prompt="1 2 3", continuation=" 4", end=True)
 
@@ -32,6 +33,7 @@ class LlamaCpp:
         self._server = server
         self._model = model
         self._max_connections = max_connections
+        self._prompts = TokenizedPrompts(self._read, max_connections=max_connections)
         self._end_id: int | None = None
         self._cannot_score: str | None = None
 
@@ -84,11 +86,7 @@ class LlamaCpp:
             NotSupportedError: this release of the server has no grammars of token ids; found out once.
         """
         await self._check_that_it_scores()
-        prefixes: dict[Prompt, tuple[str, list[int]]] = {}
-        for item in items:
-            if item.prompt not in prefixes:
-                text = await self._rendered(item.prompt)
-                prefixes[item.prompt] = (text, await self._tokens(text))
+        prefixes = await self._prompts.of(item.prompt for item in items)
 
         async def one(item: ScoreItem) -> tuple[float, int, Usage]:
             text, prefix = prefixes[item.prompt]
@@ -129,16 +127,19 @@ class LlamaCpp:
 
     async def _check_that_it_scores(self) -> None:
         if self._cannot_score is None:
-            try:
-                text = str(_PROBE.prompt)
-                await self._score_one(text, await self._tokens(text), _PROBE)
-                self._cannot_score = ""
-            except ModelError as error:
-                if error.retryable or (isinstance(error, RefusedError) and error.is_about_the_key):
-                    raise
-                self._cannot_score = f"this llama.cpp server cannot be led along tokens: {error}"
+            self._cannot_score = await self._server.found_out("scores", self._try_to_score)
         if self._cannot_score:
             raise NotSupportedError(self._cannot_score)
+
+    async def _try_to_score(self) -> str:
+        """Returns why this server cannot score, or an empty text where it can."""
+        try:
+            await self._score_one(*await self._read(_PROBE.prompt), _PROBE)
+        except ModelError as error:
+            if error.retryable or (isinstance(error, RefusedError) and error.is_about_the_key):
+                raise
+            return f"this llama.cpp server cannot be led along tokens: {error}"
+        return ""
 
     async def _completion(self, body: Mapping[str, Any]) -> LlamaCompletion:
         reply = await self._server.post("//completion", body)
@@ -150,6 +151,11 @@ class LlamaCpp:
         body = {"model": self._model, "messages": as_json(prompt)}
         reply = await self._server.post("//apply-template", body)
         return read_as(Rendered, reply, what="/apply-template").prompt
+
+    async def _read(self, prompt: Prompt) -> tuple[str, list[int]]:
+        """Returns the prompt's text and its tokens."""
+        text = await self._rendered(prompt)
+        return text, await self._tokens(text)
 
     async def _tokens(self, text: str) -> list[int]:
         body = {"model": self._model, "content": text, "add_special": True, "parse_special": True}
@@ -178,14 +184,6 @@ def _constraint(shape: Shape) -> dict[str, Any]:
 def choice_grammar(choices: Sequence[str]) -> str:
     """Returns the choices as a grammar in llama.cpp's notation."""
     return "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
-
-
-def common_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """Returns how many leading tokens the two have in common."""
-    for place, (one, other) in enumerate(zip(first, second, strict=False)):
-        if one != other:
-            return place
-    return min(len(first), len(second))
 
 
 def total(results: Sequence[tuple[float, int, Usage]]) -> Scores:

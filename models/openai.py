@@ -118,13 +118,16 @@ class OpenAIModel:
         """Returns the interface that this server is asked through."""
         self._server.check_open()
         if self._is_llama_cpp is None:
-            try:
-                self._is_llama_cpp = await LlamaCpp.answers_at(self._server, self._model)
-            except ModelError as error:
-                # No telling now. The request itself comes next, with its retries and its own error.
-                if not error.retryable and not isinstance(error, RefusedError):
-                    self._is_llama_cpp = False
+            await self._server.found_out("interface", self._find_interface)
         return self._llama_cpp if self._is_llama_cpp else self._compatible
+
+    async def _find_interface(self) -> None:
+        try:
+            self._is_llama_cpp = await LlamaCpp.answers_at(self._server, self._model)
+        except ModelError as error:
+            # No telling now. The request itself comes next, with its retries and its own error.
+            if not error.retryable and not isinstance(error, RefusedError):
+                self._is_llama_cpp = False
 
     async def _by_prompt(
         self,

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import torch
 
+from .tokens import common_length
+
 
 class CachedPrefix(NamedTuple):
     """The longest known beginning of a sequence."""
@@ -30,16 +32,6 @@ class _Node:
         self.kv = kv
         self.parent = parent
         self.children: dict[int, _Node] = {}
-
-
-def common_length(left: Sequence[int], right: Sequence[int]) -> int:
-    """Returns how many tokens two sequences have in common at their beginnings."""
-    if left == right[: len(left)]:
-        return len(left)
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return min(len(left), len(right))
 
 
 class PrefixCache:

@@ -7,15 +7,17 @@ import functools
 import json
 import os
 import ssl
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import httpx
 
 from ..core import ModelError, UsageError
 from ..tools.json_text import shortened
 from .retry import RetryPolicy, TryAgain, retried, retry_after_s
+
+Result = TypeVar("Result")
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 """Longer replies are refused; the longest honest ones hold log probabilities of long prompts."""
@@ -43,6 +45,8 @@ class _Connection:
     slots: asyncio.Semaphore
     held: AsyncGenerator[httpx.AsyncClient, None]
     """What keeps the client open; closing it closes the client."""
+    under_way: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    """What is being found out, by its name."""
 
 
 class Server:
@@ -118,6 +122,22 @@ class Server:
             policy=policy,
             what=f"POST {self._url(path)}",
         )
+
+    async def found_out(self, what: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Returns what `work` finds out; who asks for the same meanwhile waits for the same answer or error."""
+        under_way = (await self._connection()).under_way
+        if what not in under_way:
+
+            def forget(task: asyncio.Task[Any]) -> None:
+                del under_way[what]
+                if not task.cancelled():
+                    task.exception()  # Seen, also where nobody waits any more.
+
+            under_way[what] = asyncio.create_task(work())
+            under_way[what].add_done_callback(forget)
+        # Who stops waiting does not take the answer from the others.
+        result: Result = await asyncio.shield(under_way[what])
+        return result
 
     async def aclose(self) -> None:
         """Closes this event loop's connections and refuses further requests; other loops close theirs when they end."""

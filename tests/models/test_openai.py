@@ -121,6 +121,37 @@ async def test_how_a_server_takes_choices_is_found_out_once():
     assert ["guided_choice" in fields for fields in asked] == [False] + [True] * 4
 
 
+async def test_concurrent_calls_find_out_once_and_tokenize_prompts_side_by_side_and_once():
+    vllm, at_once, most = VllmServer(), 0, 0
+    prompts = [f"{number} {TEXT}" for number in range(6)]
+    items = [ScoreItem(prompt=prompt, continuation=" Rome", end=True) for prompt in prompts]
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal at_once, most
+        is_prompt = request.path == "/tokenize" and request.body.get("prompt") in prompts
+        at_once += is_prompt
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= is_prompt
+        await vllm.answer(request, writer)
+
+    async with serving(answer) as server:
+        model = OpenAIModel("tiny", base_url=server.url)
+        first = await asyncio.gather(*(model.score([one]) for one in items[:2]))
+        scores = await model.score(items)
+        await asyncio.gather(*(model.generate(CHAT, shape=CHOICES, config=SHORT) for _ in range(3)))
+        await model.aclose()
+        tokenized = [one.body.get("prompt") for one in server.asked("/tokenize")]
+        probes = [one for one in server.asked("/v1/completions") if one.body["prompt"] == "1 2 3"]
+        asked = len(server.asked("/apply-template")), len(probes), tokenized.count(None)
+        chats = len(server.asked("/v1/chat/completions"))
+    assert tuple(one.values[0] for one in first) == scores.values[:2]
+    # The interface, the form of echoes, the end of a turn (two renderings), and the way of choices: each once.
+    assert (*asked, chats) == (1, 1, 2, 3 + 1)
+    assert [tokenized.count(prompt) for prompt in prompts] == [1] * 6
+    assert most == 4
+
+
 async def test_a_wrong_key_says_nothing_about_what_the_server_can_do():
     whole, denied = VllmServer(), True
 
