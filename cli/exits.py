@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from ..core import ToolVerifierError, UsageError
+from .text import plain
 
 
 @contextmanager
@@ -17,5 +18,5 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except ToolVerifierError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        Console(stderr=True).print(plain(f"error: {error}", "red"), soft_wrap=True)
         raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None

@@ -21,6 +21,7 @@ from ..agent import (
     ToolDecided,
 )
 from ..core import ArgumentDecision, Candidate, Distribution, ToolCall, Trajectory, Verdict
+from .text import plain, visible
 
 _SHOWN_CANDIDATES = 4
 _BAR_WIDTH = 12
@@ -47,12 +48,12 @@ class LiveView:
 
     @show.register
     def _(self, event: RunStarted) -> None:
-        self._console.print(Text.assemble(("● ", "bold cyan"), (event.request, "bold")))
+        self._console.print(Text.assemble(("● ", "bold cyan"), (visible(event.request), "bold")))
 
     @show.register
     def _(self, event: Planned) -> None:
         if len(event.parts) > 1:
-            lines = [Text(f"{number}. {part}") for number, part in enumerate(event.parts, start=1)]
+            lines = [plain(f"{number}. {part}") for number, part in enumerate(event.parts, start=1)]
             self._print("plan", Group(*lines))
 
     @show.register
@@ -61,7 +62,7 @@ class LiveView:
         for verdict in event.decision.verdicts:
             self._print("again", _verdict_text(verdict))
         for reason in event.decision.left_out:
-            self._print("left out", Text(reason, "yellow"))
+            self._print("left out", plain(reason, "yellow"))
 
     @show.register
     def _(self, event: ArgumentsDecided) -> None:
@@ -80,7 +81,7 @@ class LiveView:
         shown = "\n".join(line[:200] for line in lines[:_MAX_RESULT_LINES])
         if len(lines) > _MAX_RESULT_LINES:
             shown += f"\n... {len(lines) - _MAX_RESULT_LINES} more lines"
-        self._print("result", Text(shown, "red" if event.result.error else ""))
+        self._print("result", plain(shown, "red" if event.result.error else ""))
 
     @show.register
     def _(self, event: RunFinished) -> None:
@@ -91,24 +92,26 @@ class LiveView:
         if trajectory.answer is not None:
             asks = trajectory.stop_reason == "needs_input"
             label = "question" if asks else "answer"
-            self._print(label, Text(trajectory.answer, "bold yellow" if asks else "bold green"))
+            self._print(label, plain(trajectory.answer, "bold yellow" if asks else "bold green"))
         else:
             self._print("", Text(_STOPS[trajectory.stop_reason], "yellow"))
         self._print("", Text(cost_text(trajectory), "dim"))
         self._console.print()
 
     def _print(self, label: str, content: RenderableType) -> None:
-        row = Table.grid(padding=(0, 1))
+        row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(width=9, justify="right", style="cyan")
-        row.add_column()
+        row.add_column(ratio=1)  # else rich measures a table in it too narrow, and cuts or wraps it
         row.add_row(label, content)
         self._console.print(Padding(row, (0, 0, 0, 1)))
 
 
 def call_text(call: ToolCall) -> Text:
     """Returns the call as ``name(argument=value, ...)``."""
-    arguments = ", ".join(f"{name}={_shown(value)}" for name, value in call.arguments.items())
-    return Text.assemble((call.name, "bold"), f"({arguments})")
+    arguments = ", ".join(
+        f"{_shown(name)[1:-1]}={_shown(value)}" for name, value in call.arguments.items()
+    )
+    return Text.assemble((visible(call.name), "bold"), visible(f"({arguments})"))
 
 
 def cost_text(trajectory: Trajectory) -> str:
@@ -132,7 +135,7 @@ def _candidate_table(candidates: tuple[Candidate, ...]) -> Table:
     for piece in pieces:
         table.add_column(piece, justify="right")
     for rank, candidate in enumerate(candidates[:_SHOWN_CANDIDATES]):
-        name = Text(candidate.name, "bold green" if rank == 0 else "")
+        name = plain(candidate.name, "bold green" if rank == 0 else "")
         spoken = [_distance(candidate.evidence.get(piece), best[piece]) for piece in pieces]
         table.add_row(name, _bar(candidate.probability), f"{candidate.probability:.2f}", *spoken)
     if len(candidates) > _SHOWN_CANDIDATES:
@@ -158,15 +161,17 @@ def _bar(probability: float) -> Text:
 
 def _verdict_text(verdict: Verdict) -> Text:
     first, second = verdict.candidates
-    text = Text(f"{first} or {second}? ({verdict.method}) ")
+    text = plain(f"{first} or {second}? ({verdict.method}) ")
     if verdict.abstained:
-        return text.append(f"abstained: {verdict.abstained}", "yellow")
+        return text.append(visible(f"abstained: {verdict.abstained}"), "yellow")
     if verdict.question:
-        text.append(f"{verdict.question} ", "italic").append(f"{verdict.answer}; ")
+        text.append(visible(f"{verdict.question} "), "italic").append(
+            visible(f"{verdict.answer}; ")
+        )
     before, after = (_probability(each, first) for each in (verdict.before, verdict.after))
-    text.append(f"{first} {before:.2f} → {after:.2f}; ")
+    text.append(visible(f"{first} {before:.2f} → {after:.2f}; "))
     if verdict.changed:
-        return text.append(f"changed to {verdict.after.best}", "bold yellow")
+        return text.append(visible(f"changed to {verdict.after.best}"), "bold yellow")
     return text.append("kept", "green")
 
 
@@ -178,13 +183,15 @@ def _argument_table(decided: list[ArgumentDecision]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for argument in decided:
         others = [each for each in argument.candidates if each.name != _shown(argument.value)][:2]
-        value = Text(_shown(argument.value), "bold") if argument.given else Text("?", "bold yellow")
+        value = (
+            plain(_shown(argument.value), "bold") if argument.given else Text("?", "bold yellow")
+        )
         table.add_row(
-            argument.name,
+            plain(argument.name),
             value,
             f"{_confidence(argument):.2f}",
-            Text(f"from {argument.grounds}" if argument.given else "missing", "dim"),
-            Text(", ".join(f"{_cut(each.name)} {each.probability:.2f}" for each in others), "dim"),
+            plain(f"from {argument.grounds}" if argument.given else "missing", "dim"),
+            plain(", ".join(f"{_cut(each.name)} {each.probability:.2f}" for each in others), "dim"),
         )
     return table
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .exits import exit_codes
+from .text import plain
 from .toolsets import TOOLS_HELP, AllowPrivateHosts, AllowPython, load_toolset
 
 app = typer.Typer(no_args_is_help=True, help="Tools and their schemas.")
@@ -35,7 +36,5 @@ def list_tools(
         table = Table("name", "arguments", "effect", "description", box=None, pad_edge=False)
         for spec in toolset.specs:
             names = [name if name in spec.required else f"[{name}]" for name in spec.properties]
-            table.add_row(
-                spec.name, ", ".join(names).replace("[", "\\["), spec.effect, spec.description
-            )
+            table.add_row(spec.name, plain(", ".join(names)), spec.effect, plain(spec.description))
         Console().print(table)
