@@ -6,6 +6,7 @@ What is true is found out here, by means that have nothing to do with the tools:
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,11 +21,16 @@ from ..agent import Agent
 from ..core import StopReason, Trajectory
 from ..tools import workspace
 from .exits import exit_codes
+from .live import LiveView
 from .loading import DEFAULT_MODEL, MODEL_HELP, load_with_progress
 from .run import run_in_view
 
 FOLDER = Path(__file__).resolve().parent.parent
 """The project's own: the checkout, or the installed package."""
+
+
+_GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:[,\u202f]\d{3})+(?!\d|,\d)")
+"""A number with separators between its thousands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +86,7 @@ QUESTIONS = (
     ),
     Question(
         request="How much is 350 kg in pounds?",
-        truths=lambda: ["771.6"],
+        truths=lambda: ["about 771.617917647"],
     ),
     Question(
         request="What is 37 * 48 + 19?",
@@ -115,7 +121,12 @@ async def _demo(model: str, console: Console) -> int:
     try:
         agent = Agent(loaded, tools=workspace(FOLDER))
         for question in QUESTIONS:
-            trajectory = await run_in_view(agent, question.request, console=console)
+            trajectory = await run_in_view(
+                agent,
+                question.request,
+                views=[LiveView(console)],
+                status=console.status("thinking"),
+            )
             seconds += trajectory.seconds
             missing = missing_truths(question, trajectory)
             if missing:
@@ -137,15 +148,23 @@ def missing_truths(question: Question, trajectory: Trajectory) -> str:
     """Returns what is wrong with the run, or nothing."""
     if trajectory.stop_reason != question.stop_reason:
         return f"it ended with {trajectory.stop_reason!r} instead of {question.stop_reason!r}"
-    said = (trajectory.answer or "").replace(",", "").replace("\u202f", "")
-    missing = [
-        truth for truth in question.truths() if not any(form in said for form in _forms(truth))
-    ]
+    said = _GROUPED.sub(lambda number: re.sub(r"\D", "", number[0]), trajectory.answer or "")
+    missing = [truth for truth in question.truths() if not _says(said, truth)]
     return f"the answer does not say {' and '.join(missing)}" if missing else ""
 
 
+def _says(said: str, truth: str) -> bool:
+    """Returns whether a form of the truth stands there by itself, not within a longer number or word."""
+    return any(
+        re.search(rf"(?<![\w.]){re.escape(form)}(?!\w|\.\d)", said) for form in _forms(truth)
+    )
+
+
 def _forms(truth: str) -> list[str]:
-    """Returns the ways of saying a truth; a time that is now may have been a minute ago."""
+    """Returns the ways of saying a truth: a number may be rounded, a time that is now may have been a minute ago."""
+    if truth.startswith("about "):
+        number = float(truth.removeprefix("about "))
+        return [f"{number:.{digits}f}" for digits in range(1, 10)]
     if not truth.startswith("now in "):
         return [truth]
     now = datetime.now(UTC).astimezone(ZoneInfo(truth.removeprefix("now in ")))
