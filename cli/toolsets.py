@@ -66,15 +66,21 @@ def _load(source: str) -> Toolset:
 
 def _from_module(module_name: str, name: str) -> Toolset:
     sys.path.insert(0, "")  # modules in the current folder, as `python -m` finds them
+    place = f"--tools {module_name}:{name}"
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UsageError(f"--tools {module_name}:{name}: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever the code of the module raises
+        message = f"{place}: importing {module_name!r} failed: {type(error).__name__}: {error}"
+        raise UsageError(message) from None
     finally:
         sys.path.remove("")
     found = getattr(module, name, None)
     if found is None:
-        raise UsageError(f"--tools {module_name}:{name}: the module has no {name!r}")
+        raise UsageError(f"{place}: the module has no {name!r}")
     if isinstance(found, Toolset):
         return found
-    return Toolset([found] if isinstance(found, Tool) or callable(found) else found)
+    if isinstance(found, Tool) or callable(found):
+        return Toolset([found])
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise UsageError(f"{place}: a toolset or a list of tools is expected, got {found!r}")
+    return Toolset(found)

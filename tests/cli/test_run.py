@@ -1,5 +1,6 @@
 """`toolverifier run` shows what is decided, prints JSON for machines, and exits as it says."""
 
+import importlib
 import json
 import re
 import sys
@@ -127,7 +128,54 @@ def test_the_view_can_be_kept_as_a_picture(library, tmp_path):
     picture = tmp_path / "view.svg"
     invoke("What is the weather in Rome?", "--tools", library, "--svg", str(picture))
 
-    assert picture.read_text().startswith("<svg")
+    seen = picture.read_text()
+    as_json = ("--svg", str(picture), "--json")
+    printed = invoke("What is the weather in Rome?", "--tools", library, *as_json)
+
+    assert json.loads(printed.stdout)["stop_reason"] == "called"
+    for each in (seen, picture.read_text()):
+        assert each.startswith("<svg")
+        assert "weather_now" in each
+
+
+@pytest.mark.parametrize("place", ["missing/view.svg", "."])
+def test_a_picture_that_cannot_be_kept_is_refused_before_the_run(library, tmp_path, place):
+    picture = str(tmp_path / place)
+    result = invoke("What is the weather in Rome?", "--tools", library, "--svg", picture)
+
+    assert (result.exit_code, "●" in result.output) == (2, False)
+    assert "a file in a folder that is there is expected" in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "flag", ["--no-no-execute", "--no-json", "--no-yes", "--no-allow-python", "--execute"]
+)
+def test_no_flag_has_a_twin(library, flag):
+    result = invoke("What is the weather in Rome?", "--tools", library, flag)
+
+    assert (result.exit_code, "No such option" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("tools = [", "bad_tools:tools: importing 'bad_tools' failed: SyntaxError"),
+        ("1 / 0", "importing 'bad_tools' failed: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "importing 'bad_tools' failed: SystemExit: 3"),
+        ("tools = 5", "bad_tools:tools: a toolset or a list of tools is expected, got 5"),
+        ("tools = 'text'", "a toolset or a list of tools is expected, got 'text'"),
+        ("tools = [5]", "5 is not a callable object"),
+    ],
+)
+def test_a_module_without_usable_tools_is_named(tmp_path, monkeypatch, code, message):
+    (tmp_path / "bad_tools.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "bad_tools", raising=False)
+    importlib.invalidate_caches()
+    result = invoke("x", "--tools", "bad_tools:tools")
+
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert message in result.output.replace("\n", " ")
 
 
 @pytest.mark.parametrize(
@@ -158,6 +206,14 @@ def test_tools_can_be_listed(library):
 
     assert "weather_now" in listed.output
     assert [each["name"] for each in json.loads(as_json.stdout)] == ["weather_now", "erase"]
+
+
+def test_a_description_with_brackets_is_listed_as_it_is(tmp_path):
+    path = tmp_path / "tools.json"
+    path.write_text(json.dumps([TOOLS[0] | {"description": "Gets [city] of [/v1/users].\x1b"}]))
+    listed = CliRunner().invoke(app, ["tools", "list", str(path)], env={"COLUMNS": "200"})
+
+    assert "Gets [city] of [/v1/users].\ufffd" in listed.output
 
 
 def test_a_library_that_names_code_needs_a_word_of_consent(tmp_path):
