@@ -196,8 +196,10 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-async def run(model_name: str, data: str | None, limit: int | None) -> dict[str, Any]:
-    """Measures both sets with one model."""
+async def run(
+    model_name: str, data: str | None, only: str | None, limit: int | None
+) -> dict[str, Any]:
+    """Measures both sets, or only one, with one model."""
     folder = data_folder(data)
     sets = {
         "ToolSelect": toolselect_sample(folder, count=TOOLSELECT_ROWS, seed=SEED),
@@ -209,6 +211,7 @@ async def run(model_name: str, data: str | None, limit: int | None) -> dict[str,
         figures = {
             name: measure(await decide_all(decider, rows[:limit], label=name))
             for name, rows in sets.items()
+            if only in (None, name)
         }
         return {
             "model": model.name,
@@ -226,11 +229,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--data", help="folder with toolselect/ and toolbench/")
+    parser.add_argument("--only", choices=("ToolSelect", "joint library"))
     parser.add_argument("--limit", type=int, help="only the first rows of each set")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     try:
-        report = asyncio.run(run(options.model, options.data, options.limit))
+        report = asyncio.run(run(options.model, options.data, options.only, options.limit))
     except UsageError as error:
         sys.exit(f"error: {error}")
     print(json.dumps(report, indent=2) if options.json else markdown(report))
