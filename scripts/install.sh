@@ -53,7 +53,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 install_torch
 echo "== toolverifier with its extras"
-pip install --quiet --editable '.[all,dev]'
+pip install --quiet --editable '.[hf,dev]'
 # The type checker cannot follow an editable install whose folder has another name than the package.
 mkdir -p "$venv/link"
 ln -sfn ../.. "$venv/link/toolverifier"
