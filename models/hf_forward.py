@@ -147,7 +147,8 @@ class PackedModel:
         if sum(len(run.tokens) for run in runs) == 1:
             # A product with one row takes another kernel, which rounds otherwise; a text would depend on whether another
             # grows beside it.
-            hidden, kv = self.forward([*runs, *runs])
+            (lone,) = runs
+            hidden, kv = self.forward([lone, Run(tokens=lone.tokens, positions=lone.positions)])
             return hidden[:1], kv[..., :1, :]
         tokens = torch.tensor([[token for run in runs for token in run.tokens]], device=self.device)
         positions = torch.tensor(
