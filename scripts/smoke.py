@@ -35,9 +35,15 @@ TOOLS = [
 
 
 def prefer_oslo_now(item: ScoreItem) -> float:
-    """Scores a continuation that names the right tool or city, or that follows the right tool, above others."""
-    text = f"{item.prompt!r} {item.continuation}"
-    return -1.0 if "right now" in text or "Oslo" in item.continuation else -9.0
+    """Scores the right tool, by its description or its name, and the right city above everything else."""
+    asked = item.prompt[-1].content
+    right = (
+        "Oslo" in item.continuation
+        if "Value of city" in asked
+        else "right now" in asked.partition("Description: ")[2]
+        or item.continuation == "current_weather"
+    )
+    return -0.1 if right else -9.0
 
 
 def main() -> None:
