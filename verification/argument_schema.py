@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,7 +21,7 @@ class Argument:
     tool: ToolSpec
     name: str
 
-    @property
+    @cached_property
     def schema(self) -> dict[str, Any]:
         """The argument's schema; where it only refers to a definition, that definition."""
         schema = self.own_schema
@@ -28,7 +29,7 @@ class Argument:
             schema = {**self._target(reference), **_without_reference(schema)}
         return schema
 
-    @property
+    @cached_property
     def own_schema(self) -> dict[str, Any]:
         """The argument's schema as it stands without the tool's other arguments: what it refers to there is written out."""
         schema: dict[str, Any] = self._written_out(self.tool.properties[self.name], depth=0)
@@ -78,8 +79,12 @@ class Argument:
 
     def fits(self, value: Any) -> bool:
         """Whether the value is valid for it."""
-        alone = self.within({"type": "object", "properties": {self.name: self.own_schema}})
-        return not argument_problems(replace(self.tool, parameters=alone), {self.name: value})
+        return not argument_problems(self._alone, {self.name: value})
+
+    @cached_property
+    def _alone(self) -> ToolSpec:
+        parameters = self.within({"type": "object", "properties": {self.name: self.own_schema}})
+        return replace(self.tool, parameters=parameters)
 
     def within(self, shape: dict[str, Any]) -> dict[str, Any]:
         """Returns the shape with the definitions that the tool's schemas refer to."""

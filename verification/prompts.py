@@ -6,6 +6,7 @@ cache serves all requests to one library. A tool's own prompt (`channel`) does n
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -109,14 +110,19 @@ def describe(tool: ToolSpec | None) -> str:
 def channel_prompt(tool: ToolSpec | None) -> tuple[Message, ...]:
     """Returns the prompt after which the user's request is the assistant's turn."""
     if tool is None:
-        content = CHANNEL_NONE
-    else:
-        names = ", ".join(tool.properties)
-        content = CHANNEL_TOOL.format(
+        return _channel_prompt(CHANNEL_NONE)
+    names = ", ".join(tool.properties)
+    return _channel_prompt(
+        CHANNEL_TOOL.format(
             name=tool.name,
             description=one_line(tool.description),
             arguments=f"Arguments: {names}\n" if names else "",
         )
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _channel_prompt(content: str) -> tuple[Message, ...]:
     return (
         Message(role="system", content=CHANNEL_SYSTEM),
         Message(role="user", content=content),
@@ -153,27 +159,40 @@ def arguments_prompt(
     """
     if context:
         request = ARGUMENTS_CONTEXT.format(request=request, context=context)
+    demonstrated: list[Message] = []
+    for demonstration in tool.demonstrations:
+        shown = demonstration.arguments if name is None else demonstration.arguments.get(name)
+        asked_of = _tool_and_request(tool, demonstration.request) + _asked(name)
+        demonstrated.append(Message(role="user", content=asked_of))
+        demonstrated.append(
+            Message(role="assistant", content=json.dumps(shown, ensure_ascii=False))
+        )
+    return (
+        *_worked_example(whole=name is None),
+        *demonstrated,
+        Message(role="user", content=_tool_and_request(tool, request) + _asked(name)),
+    )
+
+
+@functools.cache
+def _worked_example(*, whole: bool) -> tuple[Message, ...]:
+    """Returns the system's turn and the example's."""
     example = _tool_and_request(ARGUMENTS_EXAMPLE, ARGUMENTS_EXAMPLE_REQUEST)
-    values = ARGUMENTS_EXAMPLE_VALUES if name else {None: ARGUMENTS_EXAMPLE_VALUES}
-    turns = [
+    values: list[tuple[str | None, object]] = [*ARGUMENTS_EXAMPLE_VALUES.items()]
+    if whole:
+        values = [(None, ARGUMENTS_EXAMPLE_VALUES)]
+    first, *others = [
         message
-        for asked, value in values.items()
+        for asked, value in values
         for message in (
             Message(role="user", content=_asked(asked)),
             Message(role="assistant", content=json.dumps(value)),
         )
     ]
-    first, *others = turns
-    for demonstration in tool.demonstrations:
-        shown = demonstration.arguments if name is None else demonstration.arguments.get(name)
-        asked_of = _tool_and_request(tool, demonstration.request) + _asked(name)
-        others.append(Message(role="user", content=asked_of))
-        others.append(Message(role="assistant", content=json.dumps(shown, ensure_ascii=False)))
     return (
         Message(role="system", content=ARGUMENTS_SYSTEM),
         replace(first, content=example + first.content),
         *others,
-        Message(role="user", content=_tool_and_request(tool, request) + _asked(name)),
     )
 
 
