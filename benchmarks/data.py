@@ -43,11 +43,10 @@ def data_folder(option: str | None) -> Path:
     Raises:
         UsageError: neither names a folder.
     """
-    named = option or os.environ.get("TOOLVERIFIER_DATA") or "../shared/data"
-    folder = Path(named)
-    if not folder.is_dir():
+    named = option or os.environ.get("TOOLVERIFIER_DATA")
+    if not named or not Path(named).is_dir():
         raise UsageError(f"no data in {named!r}: name the folder with --data or TOOLVERIFIER_DATA")
-    return folder
+    return Path(named)
 
 
 def toolselect_rows(data: Path) -> list[Labelled]:
