@@ -138,8 +138,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_importing_the_package_takes_less_than_300_ms() -> None:
     code = "import time; start = time.process_time(); import toolverifier; print(time.process_time() - start)"
-    # Processor time, and the best of three, so that a busy machine does not count.
-    assert min(run_python(code) for _ in range(3)) < 0.3
+    # Processor time, and the best of five, so that a busy machine does not count.
+    assert min(run_python(code) for _ in range(5)) < 0.3
 
 
 def test_the_package_says_that_it_is_typed() -> None:
