@@ -268,9 +268,10 @@ class ArgumentDecider:
             ]
             beam = sorted(grown, key=lambda pair: -pair[0])[:_BEAM]
         best = beam[0][1]
+        wanted = _given(best).keys()
         for total, assigned in beam:
             given = _given(assigned)
-            if total > -math.inf and given not in failed and given.keys() == _given(best).keys():
+            if total > -math.inf and given not in failed and given.keys() == wanted:
                 return assigned
         return best
 
